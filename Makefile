@@ -1,0 +1,77 @@
+# The one front door. `make` alone prints what can be done; every other target says what it does and how long it took.
+# Nothing is written into the work tree: builds, tools and logs go to $(KVORUM_CACHE), so a fresh clone starts warm.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+export KVORUM_CACHE ?= $(HOME)/.cache/kvorum
+export CARGO_TARGET_DIR ?= $(KVORUM_CACHE)/target
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+RELEASE := $(CARGO_TARGET_DIR)/release
+KUBE := $(RELEASE)/kvorum-e2e
+SCRIPTS := tests/scripts
+STEP := $(SCRIPTS)/step
+# The black-box tests are a feature, so that plain `cargo test` needs no built node; naming it always, with one and the
+# same set of packages, keeps cargo from building any dependency a second time with other features.
+BLACKBOX := --features kvorum-tests/blackbox
+
+.PHONY: help
+help: ## this list
+	@printf 'Kvorum: make <target>\n\n'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: tools ## a running, encrypted three-member cluster on a real Kubernetes on this machine (or on $KUBECONFIG's)
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(SCRIPTS)/demo
+
+.PHONY: demo-down
+demo-down: ## removes every trace of the demo, then lists what is left (nothing)
+	@$(SCRIPTS)/demo-down
+
+.PHONY: check
+check: ## format, lints, fences, unit tests, generated files; needs no cluster and no root
+	@$(STEP) format -- cargo fmt --all --check
+	@$(STEP) lint -- cargo clippy --workspace --all-targets $(BLACKBOX) --locked -- -D warnings
+	@$(STEP) fences -- $(SCRIPTS)/fences
+	@$(STEP) unit -- cargo test $(BLACKBOX) --locked --lib --bins --test tidy --no-fail-fast
+	@$(STEP) crds -- $(SCRIPTS)/crds --check
+
+.PHONY: test
+test: tools ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing is skipped
+	@$(SCRIPTS)/test
+
+.PHONY: blackbox
+blackbox: ## real node processes: compatibility, faults, linearizability, side by side with etcd
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(STEP) etcd -- $(SCRIPTS)/etcd
+	@$(STEP) blackbox -- $(SCRIPTS)/blackbox
+
+.PHONY: e2e
+e2e: tools ## the Kubernetes scenarios (root on Linux, or a KUBECONFIG)
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(STEP) e2e -- $(SCRIPTS)/e2e
+
+.PHONY: soak
+soak: tools ## the long runs: many seeds, long histories, every operator kill, cargo-deny
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(SCRIPTS)/soak
+
+.PHONY: crds
+crds: ## writes crds/*.yaml and the chart's copy from the Rust types
+	@$(SCRIPTS)/crds
+
+.PHONY: image
+image: ## node and operator images from the release binaries, as tar files, without a Docker daemon
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(STEP) images -- $(KUBE) images
+
+.PHONY: binaries
+binaries: # the release programs that the demo, the images and the black-box tests run
+	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e
+
+.PHONY: tools
+tools: # what the local Kubernetes needs from the distribution; installs what is missing where it may
+	@$(SCRIPTS)/tools
