@@ -1,1 +1,43 @@
-//! Placeholder until the first slice lands.
+//! Wire types and error codes of Kvorum.
+//!
+//! The modules named after etcd's protocol buffer packages hold its v3.7 messages, byte for byte and, through serde, with
+//! the proto3 JSON mapping that etcd's gateway speaks. Around them: Kvorum's own plain JSON, its admin calls, and every
+//! error text that a client may match on.
+//!
+//! What must stay true: without the feature `grpc` no async runtime and no HTTP library is a dependency, because the
+//! store, which is synchronous and deterministic, uses these messages as its language. This crate decides nothing about
+//! requests; it only names, encodes and decodes.
+
+/// Declares a module with the code generated for one protocol buffer package.
+macro_rules! generated {
+    ($(#[$doc:meta])* $package:ident) => {
+        $(#[$doc])*
+        // Generated code keeps the documentation of the `.proto` files, but not this repository's lints.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::too_many_lines, clippy::unwrap_used)]
+        pub mod $package {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".rs"));
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".serde.rs"));
+        }
+    };
+}
+
+generated! {
+    /// Requests and answers of etcd's services KV, Watch, Lease, Cluster, Maintenance and Auth.
+    etcdserverpb
+}
+generated! {
+    /// Keys, values and events.
+    mvccpb
+}
+generated! {
+    /// Users, roles and permissions.
+    authpb
+}
+generated! {
+    /// etcd's lock service.
+    v3lockpb
+}
+generated! {
+    /// etcd's election service.
+    v3electionpb
+}
