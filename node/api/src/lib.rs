@@ -8,6 +8,14 @@
 //! store, which is synchronous and deterministic, uses these messages as its language. This crate decides nothing about
 //! requests; it only names, encodes and decodes.
 
+pub mod admin;
+pub mod error;
+mod id;
+pub mod plain;
+pub mod problem;
+
+pub use id::{Id, ParseIdError};
+
 /// Declares a module with the code generated for one protocol buffer package.
 macro_rules! generated {
     ($(#[$doc:meta])* $package:ident) => {
