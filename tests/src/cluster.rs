@@ -1,0 +1,339 @@
+//! Clusters of real node processes on loopback.
+//!
+//! Two forms: [`Cluster::plain`] is formed by `--initial-cluster` and speaks plain text, as a developer's first try
+//! does; [`Cluster::managed`] is what the operator makes: TLS everywhere, one bootstrap call, learners then voters.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::etcd::Etcd;
+use crate::operator::Operator;
+use crate::pki::{Leaf, Pki};
+use crate::ports;
+use crate::process::Process;
+use crate::wait::{SETTLE, until};
+use crate::web::Web;
+
+/// One member's place: its name, ports, folder and, while it runs, its process.
+pub struct Member {
+    /// Its name, `n0`, `n1`, …
+    pub name: String,
+    /// Port for clients.
+    pub client: u16,
+    /// Port for members.
+    pub peer: u16,
+    /// Port for probes and metrics.
+    pub metrics: u16,
+    /// Holds `data`, `tls`, `identity` and `log`.
+    pub folder: PathBuf,
+    /// The command line after the program's name.
+    pub arguments: Vec<String>,
+    /// The process, while there is one.
+    pub process: Option<Process>,
+}
+
+/// A cluster, gone with all its processes and files when dropped.
+pub struct Cluster {
+    /// Its places, running or not.
+    pub members: Vec<Member>,
+    /// Certificates; `None` in a plain-text cluster.
+    pub pki: Option<Pki>,
+    /// The client that [`Cluster::at`] uses: an application's certificate, or none.
+    pub web: Web,
+    folder: TempDir,
+}
+
+/// The node's program.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn program() -> PathBuf {
+    let path = std::env::var_os("KVORUM_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).unwrap_or_else(|| {
+            Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target")
+        });
+        target.join("release/kvorum")
+    });
+    assert!(path.is_file(), "{} is not there; build it with: make binaries", path.display());
+    path
+}
+
+impl Cluster {
+    /// An empty place for members.
+    ///
+    /// # Panics
+    /// When no temporary folder can be made.
+    #[must_use]
+    pub fn empty(pki: Option<Pki>) -> Cluster {
+        let folder = tempfile::Builder::new().prefix("kvorum-test-").tempdir().expect("a temporary folder");
+        let web = match &pki {
+            None => Web::new(None, None),
+            Some(pki) => Web::new(Some(&pki.clients.cert), Some(&pki.application())),
+        };
+        Cluster { members: Vec::new(), pki, web, folder }
+    }
+
+    /// `count` members in plain text, formed by `--initial-cluster`, answering when this returns.
+    pub async fn plain(count: usize) -> Cluster {
+        Cluster::plain_with(count, &[]).await
+    }
+
+    /// As [`Cluster::plain`], with more flags for every member.
+    pub async fn plain_with(count: usize, flags: &[&str]) -> Cluster {
+        let mut cluster = Cluster::empty(None);
+        for index in 0..count {
+            cluster.place(&format!("n{index}"));
+        }
+        let initial: Vec<String> =
+            cluster.members.iter().map(|member| format!("{}=http://127.0.0.1:{}", member.name, member.peer)).collect();
+        let token = format!("test-{:016x}", rand::random::<u64>());
+        for member in &mut cluster.members {
+            member.arguments = member.common("http");
+            let more = ["--initial-cluster", &initial.join(","), "--initial-cluster-state", "new"];
+            member.arguments.extend(more.map(str::to_owned));
+            member.arguments.extend(["--initial-cluster-token".to_owned(), token.clone()]);
+            member.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        }
+        for index in 0..count {
+            cluster.start(index);
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    /// `count` members over TLS, made as the operator makes them, answering when this returns.
+    pub async fn managed(count: usize) -> Cluster {
+        let id = rand::random::<u64>() >> 1 | 1;
+        let mut cluster = Cluster::empty(Some(Pki::new(id)));
+        for index in 0..count {
+            cluster.managed_place(&format!("n{index}"));
+            cluster.start(index);
+        }
+        let operator = cluster.operator();
+        operator.bootstrap(&cluster, 0).await;
+        for index in 1..count {
+            operator.join(&cluster, index).await;
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Adds a place for a member, not running, without its command line.
+    pub fn place(&mut self, name: &str) -> usize {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(folder.join("data")).expect("the temporary folder can be written");
+        self.members.push(Member {
+            name: name.to_owned(),
+            client: ports::free(),
+            peer: ports::free(),
+            metrics: ports::free(),
+            folder,
+            arguments: Vec::new(),
+            process: None,
+        });
+        self.members.len() - 1
+    }
+
+    /// Adds a place for a member that waits for the operator, with certificates of this cluster; not running.
+    ///
+    /// # Panics
+    /// In a cluster without certificates.
+    pub fn managed_place(&mut self, name: &str) -> usize {
+        let index = self.place(name);
+        let pki = self.pki.as_ref().expect("a managed cluster has certificates");
+        let member = &mut self.members[index];
+        member.write_certificates(&pki.server(name), &pki.peer(name), &pki.clients.cert, &pki.peers.cert);
+        member.write("identity", "cluster-id", &pki.cluster);
+        member.arguments = member.common("https");
+        let tls = member.folder.join("tls");
+        for (flag, file) in [
+            ("--cert-file", "server.crt"),
+            ("--key-file", "server.key"),
+            ("--trusted-ca-file", "client-ca.crt"),
+            ("--peer-cert-file", "peer.crt"),
+            ("--peer-key-file", "peer.key"),
+            ("--peer-trusted-ca-file", "peer-ca.crt"),
+        ] {
+            member.arguments.extend([flag.to_owned(), tls.join(file).display().to_string()]);
+        }
+        let identity = member.folder.join("identity").display().to_string();
+        member.arguments.extend(["--identity-dir".to_owned(), identity]);
+        member.arguments.extend(["--initial-cluster-state", "managed"].map(str::to_owned));
+        index
+    }
+
+    /// Starts a member's process.
+    pub fn start(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        assert!(member.process.is_none(), "{} runs already", member.name);
+        member.process = Some(Process::start(&program(), &member.arguments, &member.folder.join("log")));
+    }
+
+    /// Ends a member's process at once, as a crash does.
+    pub fn kill(&mut self, index: usize) {
+        self.members[index].process.take().expect("it runs").kill();
+    }
+
+    /// Ends a member's process in order; the exit code.
+    pub async fn stop(&mut self, index: usize) -> Option<i32> {
+        let mut process = self.members[index].process.take().expect("it runs");
+        process.stop().await.code()
+    }
+
+    /// Stops a member's time: it neither runs nor closes its connections.
+    pub fn pause(&self, index: usize) {
+        self.members[index].process.as_ref().expect("it runs").signal(Signal::STOP);
+    }
+
+    /// Lets a paused member go on.
+    pub fn resume(&self, index: usize) {
+        self.members[index].process.as_ref().expect("it runs").signal(Signal::CONT);
+    }
+
+    /// Empties a member's disk; it must not run.
+    pub fn wipe(&mut self, index: usize) {
+        let member = &self.members[index];
+        assert!(member.process.is_none(), "{} still runs", member.name);
+        std::fs::remove_dir_all(member.folder.join("data")).expect("its data can be removed");
+        std::fs::create_dir_all(member.folder.join("data")).expect("its folder can be made");
+    }
+
+    /// etcd's API at one member.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Etcd {
+        Etcd::new(self.web.clone(), self.url(index))
+    }
+
+    /// etcd's API at every member.
+    #[must_use]
+    pub fn everywhere(&self) -> Vec<Etcd> {
+        (0..self.members.len()).map(|index| self.at(index)).collect()
+    }
+
+    /// A member's client URL.
+    #[must_use]
+    pub fn url(&self, index: usize) -> String {
+        let scheme = if self.pki.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.members[index].client)
+    }
+
+    /// A member's URL for probes and metrics.
+    #[must_use]
+    pub fn metrics_url(&self, index: usize) -> String {
+        format!("http://127.0.0.1:{}", self.members[index].metrics)
+    }
+
+    /// One who may make admin calls.
+    ///
+    /// # Panics
+    /// In a cluster without certificates.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::new(self.pki.as_ref().expect("a managed cluster has certificates"))
+    }
+
+    /// Waits until every running member serves a linearizable read.
+    pub async fn ready(&self) {
+        let started = Instant::now();
+        for (index, member) in self.members.iter().enumerate().filter(|(_, member)| member.process.is_some()) {
+            until(&format!("{} to be ready", member.name), SETTLE, || self.is_ready(index)).await;
+        }
+        println!("{} member(s) ready after {:?}", self.members.len(), started.elapsed());
+    }
+
+    /// Whether one member serves a linearizable read now; otherwise why not.
+    ///
+    /// # Errors
+    /// Its own words.
+    pub async fn is_ready(&self, index: usize) -> Result<(), String> {
+        match self.web.get(&format!("{}/readyz", self.metrics_url(index))).await {
+            Ok(reply) if reply.status == 200 => Ok(()),
+            Ok(reply) => Err(format!("{}: {}", reply.status, reply.text().trim())),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+
+    /// Waits until a running member says that it leads and a majority of the running ones agree; which one.
+    pub async fn leader(&self) -> usize {
+        until("a leader", SETTLE, || self.leader_now()).await
+    }
+
+    async fn leader_now(&self) -> Result<usize, String> {
+        let running: Vec<usize> = (0..self.members.len()).filter(|index| self.members[*index].process.is_some()).collect();
+        let mut leads = None;
+        let mut said = Vec::new();
+        for index in &running {
+            let quick = Etcd::new(self.web.clone().within(Duration::from_secs(1)), self.url(*index));
+            let Ok((own, leader)) = quick.who().await else { continue };
+            said.push(leader);
+            if own == leader && leader != 0 {
+                leads = Some((*index, leader));
+            }
+        }
+        let (index, leader) = leads.ok_or_else(|| format!("nobody says that it leads: {said:x?}"))?;
+        let agreed = said.iter().filter(|id| **id == leader).count();
+        if agreed * 2 > running.len() { Ok(index) } else { Err(format!("{leader:x} leads, says it, but: {said:x?}")) }
+    }
+
+    /// Some running member that does not lead.
+    pub async fn follower(&self) -> usize {
+        let leader = self.leader().await;
+        let running = (0..self.members.len()).filter(|index| self.members[*index].process.is_some());
+        running.into_iter().find(|index| *index != leader).expect("more than one member runs")
+    }
+}
+
+impl Member {
+    /// The part of the command line that every form shares.
+    fn common(&self, scheme: &str) -> Vec<String> {
+        let client = format!("{scheme}://127.0.0.1:{}", self.client);
+        let peer = format!("{scheme}://127.0.0.1:{}", self.peer);
+        let metrics = format!("http://127.0.0.1:{}", self.metrics);
+        let data = self.folder.join("data").display().to_string();
+        let pairs = [
+            ("--name", &self.name),
+            ("--data-dir", &data),
+            ("--listen-client-urls", &client),
+            ("--advertise-client-urls", &client),
+            ("--listen-peer-urls", &peer),
+            ("--initial-advertise-peer-urls", &peer),
+            ("--listen-metrics-urls", &metrics),
+        ];
+        let mut arguments = vec!["serve".to_owned()];
+        arguments.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.clone()]));
+        arguments
+    }
+
+    /// Writes a file into one of the member's folders so that a reader sees the old text or the new one, never a part.
+    pub fn write(&self, folder: &str, name: &str, text: &str) {
+        let folder = self.folder.join(folder);
+        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let fresh = folder.join(format!(".{name}.new"));
+        std::fs::write(&fresh, text).expect("the temporary folder can be written");
+        std::fs::rename(&fresh, folder.join(name)).expect("the temporary folder can be written");
+    }
+
+    /// Writes all six files of `tls`.
+    pub fn write_certificates(&self, server: &Leaf, peer: &Leaf, client_ca: &str, peer_ca: &str) {
+        for (name, text) in [
+            ("server.crt", server.cert.as_str()),
+            ("server.key", &server.key),
+            ("peer.crt", &peer.cert),
+            ("peer.key", &peer.key),
+            ("client-ca.crt", client_ca),
+            ("peer-ca.crt", peer_ca),
+        ] {
+            self.write("tls", name, text);
+        }
+    }
+
+    /// Everything the member has printed, over all its starts.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}

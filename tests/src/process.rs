@@ -1,0 +1,109 @@
+//! One real process: started, signalled by its id, and gone when its owner is.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait::until;
+
+/// How long a process may take to end by itself after SIGTERM.
+const STOP: Duration = Duration::from_secs(20);
+
+/// How much of a log is printed when a test fails, in lines.
+const LOG_LINES_MAX: usize = 60;
+
+/// A running process whose output goes to a file.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program`; its output is appended to `log`. The environment's own `KVORUM_…` settings are kept from it.
+    ///
+    /// # Panics
+    /// When it cannot be started, for example because it was not built.
+    #[must_use]
+    pub fn start(program: &Path, arguments: &[String], log: &Path) -> Process {
+        let open = || File::options().create(true).append(true).open(log).expect("a log can be written");
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KVORUM_") || name.starts_with("ETCD_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(open()).stderr(open());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error} (make binaries)", program.display()));
+        Process { child, log: log.to_owned() }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone already.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
+        kill_process(pid, signal).expect("the process is ours and not yet waited for");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Ends it at once, as a crash does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::KILL);
+        }
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to end and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not within the bound.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.gone(STOP).await
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not within the bound.
+    pub async fn gone(&mut self, bound: Duration) -> ExitStatus {
+        let what = format!("process {} to end", self.id());
+        until(&what, bound, || {
+            let ended = self.ended().ok_or_else(|| "it runs".to_owned());
+            async move { ended }
+        })
+        .await
+    }
+
+    /// Its output so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let output = self.output();
+            let lines: Vec<&str> = output.lines().collect();
+            let from = lines.len().saturating_sub(LOG_LINES_MAX);
+            println!("---- last lines of {} ----\n{}\n----", self.log.display(), lines[from..].join("\n"));
+        }
+    }
+}
