@@ -14,6 +14,8 @@ pub mod operator;
 pub mod pki;
 pub mod ports;
 pub mod process;
+pub mod reference;
+pub mod requests;
 pub mod seed;
 pub mod wait;
 pub mod web;

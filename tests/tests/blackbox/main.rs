@@ -1,1 +1,19 @@
 //! Black-box tests: clusters of real `kvorum` processes, spoken to as a user would.
+//!
+//! A test starts its own cluster, so tests need no order and share nothing. What a test draws at random it draws from a
+//! seed that it prints (`KVORUM_SEED` repeats it).
+
+mod admin;
+mod certificates;
+mod cli;
+mod crash;
+mod differential;
+mod errors;
+mod grpc;
+mod handover;
+mod identity;
+mod kv;
+mod linearizability;
+mod membership;
+mod plain;
+mod probes;
