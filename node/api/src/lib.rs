@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod error;
 mod id;
+pub mod json;
 pub mod plain;
 pub mod problem;
 
@@ -24,7 +25,7 @@ macro_rules! generated {
         #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::too_many_lines, clippy::unwrap_used)]
         pub mod $package {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".rs"));
-            include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".serde.rs"));
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".json.rs"));
         }
     };
 }
