@@ -201,7 +201,11 @@ impl Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { size: Self::default_size(), storage_class_name: None, reclaim: Reclaim::default() }
+        Self {
+            size: Self::default_size(),
+            storage_class_name: None,
+            reclaim: Reclaim::default(),
+        }
     }
 }
 
