@@ -1,0 +1,112 @@
+//! openraft's own storage suite, run on our log and state machine over a real directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kvorum_store::Store;
+use kvorum_store::engine::Engine;
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+
+use super::Types;
+use super::log_store::LogStore;
+use super::snapshots::SnapshotDir;
+use super::state_machine::StateMachine;
+use crate::sled_engine::SledEngine;
+
+struct OnDisk;
+
+fn options() -> kvorum_wal::Options {
+    let fatal = Arc::new(|failure: &kvorum_wal::Failure| panic!("{failure}"));
+    kvorum_wal::Options {
+        segment_bytes: 1 << 20,
+        first_segment_bytes: 1 << 20,
+        ..kvorum_wal::Options::new(fatal)
+    }
+}
+
+fn state_machine(dir: &Path) -> StateMachine {
+    let (engine, _) = SledEngine::open(&dir.join("engine")).unwrap();
+    let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
+    StateMachine::new(store, SnapshotDir::open(&dir.join("snap")).unwrap())
+}
+
+impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogStore::open(&dir.path().join("wal"), options()).unwrap();
+        let state = state_machine(dir.path());
+        Ok((dir, log, state))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openrafts_storage_suite_passes() {
+    Suite::<Types, LogStore, StateMachine, OnDisk, TempDir>::test_all(OnDisk)
+        .await
+        .unwrap();
+}
+
+mod reopened {
+    //! What was written is there after the log was closed and opened again.
+
+    use openraft::storage::{IOFlushed, RaftLogStorage};
+    use openraft::{EntryPayload, RaftLogReader};
+
+    use super::*;
+    use crate::raft::{Entry, Vote, entry_id};
+
+    fn entries(indexes: std::ops::Range<u64>) -> Vec<Entry> {
+        indexes
+            .map(|index| openraft::Entry::new(entry_id(1, index), EntryPayload::Blank))
+            .collect()
+    }
+
+    async fn append(log: &mut LogStore, entries: Vec<Entry>) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        log.append(entries, IOFlushed::signal(sender)).await.unwrap();
+        receiver.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn vote_entries_truncation_and_purge_survive() {
+        let dir = tempfile::tempdir().unwrap();
+        let vote = Vote::new_committed(1, 7);
+        {
+            let mut log = LogStore::open(dir.path(), options()).unwrap();
+            log.save_vote(&vote).await.unwrap();
+            append(&mut log, entries(0..100)).await;
+            log.truncate_after(Some(entry_id(1, 49))).await.unwrap();
+            append(&mut log, entries(50..60)).await;
+            log.purge(entry_id(1, 9)).await.unwrap();
+        }
+        let mut log = LogStore::open(dir.path(), options()).unwrap();
+        assert_eq!(log.read_vote().await.unwrap(), Some(vote));
+        assert_eq!(log.bounds(), (Some(entry_id(1, 9)), Some(entry_id(1, 59))));
+        assert_eq!(log.try_get_log_entries(0..1_000).await.unwrap().len(), 50);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_purge_gives_segments_back_but_keeps_the_vote() {
+        let dir = tempfile::tempdir().unwrap();
+        let vote = Vote::new_committed(1, 7);
+        let options = || kvorum_wal::Options {
+            segment_bytes: 4_096,
+            first_segment_bytes: 4_096,
+            ..options()
+        };
+        {
+            let mut log = LogStore::open(dir.path(), options()).unwrap();
+            log.save_vote(&vote).await.unwrap();
+            for start in 0..50 {
+                append(&mut log, entries(start * 20..(start + 1) * 20)).await;
+            }
+            log.purge(entry_id(1, 990)).await.unwrap();
+        }
+        let mut log = LogStore::open(dir.path(), options()).unwrap();
+        assert!(log.wal().recovery().first_segment > 1, "old segments were given back");
+        assert_eq!(log.read_vote().await.unwrap(), Some(vote));
+        assert_eq!(log.bounds(), (Some(entry_id(1, 990)), Some(entry_id(1, 999))));
+    }
+}

@@ -1,0 +1,152 @@
+//! Calls from other members.
+//!
+//! Must keep true: nothing is read before the greeting was accepted; a snapshot replaces nothing before all of it is
+//! here and verified; a connection of a peer that misbehaves ends, and only that.
+
+use std::io;
+use std::path::Path;
+
+use futures::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+
+use super::frame::{self, Channel, Greeting, Hello, MAGIC};
+use super::network::{Question, SnapshotHead};
+use super::snapshots::SnapshotFile;
+use super::{Raft, Types, forward};
+use crate::service::Service;
+use crate::tls::PeerStream;
+
+const READ_BUFFER_BYTES: usize = 256 << 10;
+const RESULTS_PER_FLUSH_MAX: usize = 64;
+
+/// Serves one connection until it ends.
+///
+/// # Errors
+/// The peer does not belong here, or the connection broke.
+pub async fn serve(service: &Service, mut stream: PeerStream) -> io::Result<()> {
+    let mut magic = [0; MAGIC.len()];
+    stream.read_exact(&mut magic).await?;
+    if magic != MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a Kvorum peer"));
+    }
+    let hello: Hello = frame::expect(&mut stream).await?;
+    let (cluster_id, member_id) = service.ids();
+    let greeting = hello.judge(cluster_id, member_id);
+    frame::send(&mut stream, &greeting).await?;
+    if greeting != Greeting::Accepted {
+        let Hello {
+            cluster_id,
+            from,
+            to,
+            channel: _,
+        } = hello;
+        let text = format!("member {from:016x} of cluster {cluster_id:016x} asked for member {to:016x}: {greeting:?}");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    let raft = service.raft()?;
+    match hello.channel {
+        Channel::Append => append(raft, stream).await,
+        Channel::Call => call(raft, stream).await,
+        Channel::Snapshot => snapshot(service, raft, stream).await,
+        Channel::Forward => forward::serve(service, stream).await,
+    }
+}
+
+async fn append(raft: &Raft, stream: PeerStream) -> io::Result<()> {
+    let (reader, writer) = tokio::io::split(stream);
+    let requests = futures::stream::unfold(
+        BufReader::with_capacity(READ_BUFFER_BYTES, reader),
+        async |mut reader| match frame::receive(&mut reader).await {
+            Ok(Some(request)) => Some((request, reader)),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::debug!("a stream of entries ended: {error}");
+                None
+            }
+        },
+    );
+    let results = raft.stream_append(Box::pin(requests));
+    let mut results = Box::pin(results).ready_chunks(RESULTS_PER_FLUSH_MAX);
+    let mut writer = BufWriter::new(writer);
+    let mut buffer = Vec::new();
+    while let Some(batch) = results.next().await {
+        buffer.clear();
+        for result in batch {
+            frame::push(&mut buffer, &result.map_err(io::Error::other)?)?;
+        }
+        writer.write_all(&buffer).await?;
+        writer.flush().await?;
+    }
+    Ok(())
+}
+
+async fn call(raft: &Raft, mut stream: PeerStream) -> io::Result<()> {
+    while let Some(question) = frame::receive(&mut stream).await? {
+        match question {
+            Question::Append(request) => {
+                let answer = raft.append_entries(request).await.map_err(io::Error::other)?;
+                frame::send(&mut stream, &answer).await?;
+            }
+            Question::Vote(request) => {
+                let answer = raft.vote(request).await.map_err(io::Error::other)?;
+                frame::send(&mut stream, &answer).await?;
+            }
+            Question::PreVote(request) => {
+                let answer = raft.pre_vote(request).await.map_err(io::Error::other)?;
+                frame::send(&mut stream, &answer).await?;
+            }
+            Question::Transfer(request) => {
+                let answer = raft.handle_transfer_leader(request).await.map_err(io::Error::other)?;
+                frame::send(&mut stream, &answer).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn snapshot(service: &Service, raft: &Raft, mut stream: PeerStream) -> io::Result<()> {
+    let head: SnapshotHead = frame::expect(&mut stream).await?;
+    let (path, file) = service.snapshots()?.temporary()?;
+    let received = receive_file(&mut stream, &path, &file, head.bytes).await;
+    let answer = match received {
+        Ok(()) => {
+            let data = SnapshotFile {
+                path: path.clone(),
+                file: file.into(),
+            };
+            let snapshot = openraft::alias::SnapshotOf::<Types, SnapshotFile> {
+                meta: head.meta,
+                snapshot: data,
+            };
+            raft.install_full_snapshot(head.vote, snapshot)
+                .await
+                .map_err(io::Error::other)
+        }
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(answer) => frame::send(&mut stream, &answer).await,
+        Err(error) => {
+            // Not installed, so it is only a temporary file, which the next start would remove anyway.
+            let _ = std::fs::remove_file(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Copies `bytes` from the peer to the file and verifies every checksum in it.
+async fn receive_file(stream: &mut PeerStream, path: &Path, file: &std::fs::File, bytes: u64) -> io::Result<()> {
+    let mut sink = tokio::fs::File::from_std(file.try_clone()?);
+    let received = tokio::io::copy(&mut stream.take(bytes), &mut sink).await?;
+    sink.flush().await?;
+    if received != bytes {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the snapshot broke off"));
+    }
+    let path = path.to_owned();
+    let verify = move || {
+        let mut reader = io::BufReader::new(std::fs::File::open(path)?);
+        kvorum_store::snapshot::verify(&mut reader).map_err(io::Error::other)
+    };
+    tokio::task::spawn_blocking(verify).await.map_err(io::Error::other)??;
+    Ok(())
+}

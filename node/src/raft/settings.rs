@@ -1,0 +1,50 @@
+//! openraft's settings, each with its reason. Times are milliseconds.
+//!
+//! Must keep true: heartbeats come well within the election timeout, and a snapshot never lets the log be purged so far
+//! that an ordinary follower would need a snapshot (openraft issue 2116: a follower that starts while the leader purges
+//! can be stranded when few entries are kept).
+
+use openraft::{Config, SnapshotPolicy};
+
+/// Entries kept in the log behind a snapshot, so that a member that was away for a moment catches up from the log.
+pub const ENTRIES_KEPT_BEHIND_SNAPSHOT: u64 = 50_000;
+/// Applied entries that gather before a purge: one purge record per this many entries keeps the log cheap.
+const PURGE_BATCH_ENTRIES: u64 = 5_000;
+/// Entries in one message to a follower; the log store also bounds the bytes.
+const ENTRIES_PER_MESSAGE_MAX: u64 = 1_024;
+/// A snapshot of a large store takes minutes to send; the connection notices a dead peer itself.
+const SNAPSHOT_SEND_MS_MAX: u64 = 10 * 60 * 1_000;
+
+/// Timing of heartbeats and elections.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between heartbeats of the leader, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Silence after which a follower stands for election, in milliseconds.
+    pub election_ms: u64,
+}
+
+/// Builds openraft's configuration.
+///
+/// # Errors
+/// The timing contradicts itself (the heartbeat must be shorter than the election timeout).
+pub fn config(timing: Timing) -> Result<Config, String> {
+    let config = Config {
+        cluster_name: "kvorum".into(),
+        heartbeat_interval: timing.heartbeat_ms,
+        election_timeout_min: timing.election_ms,
+        election_timeout_max: timing.election_ms * 2,
+        install_snapshot_timeout: SNAPSHOT_SEND_MS_MAX,
+        max_payload_entries: ENTRIES_PER_MESSAGE_MAX,
+        // Snapshots are triggered by bytes, not by a count of entries (`snapshots`).
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT_BEHIND_SNAPSHOT,
+        purge_batch_size: PURGE_BATCH_ENTRIES,
+        // Followers write while the leader writes, instead of after it: one sync of latency instead of two.
+        broadcast_submitted_on_append: Some(true),
+        // A member that was cut off must not end the term of a healthy leader when it comes back.
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    config.validate().map_err(|error| error.to_string())
+}

@@ -1,0 +1,170 @@
+//! Snapshot files: made from a frozen view while writes go on, sent to members that lag, and the base of recovery.
+//!
+//! A snapshot is one file `<term>-<index>.snap` in the format of [`kvorum_store::snapshot`]. It is written under a
+//! temporary name, synced, renamed, and the directory synced, so that a name that ends in `.snap` is always whole.
+//!
+//! Must keep true: at least the newest whole snapshot stays; older ones and temporary files are removed; a received
+//! file replaces nothing before it was verified to its last byte.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::alias::SnapshotMetaOf;
+
+use super::{EntryId, StoredMembership, Types, entry_id};
+
+const SUFFIX: &str = "snap";
+const TEMPORARY: &str = "tmp";
+/// Large writes keep the system calls few; memory is bounded by it.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Position and membership of a snapshot.
+pub type Meta = SnapshotMetaOf<Types>;
+
+/// A snapshot that openraft hands around: an open file, which stays readable when a newer one replaces it.
+#[derive(Debug, Clone)]
+pub struct SnapshotFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The open file.
+    pub file: Arc<File>,
+}
+
+impl SnapshotFile {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = Arc::new(File::open(&path)?);
+        Ok(Self { path, file })
+    }
+
+    /// A reader from the first byte on, independent of other readers of the file.
+    ///
+    /// # Errors
+    /// The file was replaced meanwhile, or cannot be opened.
+    pub fn reader(&self) -> io::Result<impl io::Read + use<>> {
+        Ok(BufReader::with_capacity(BUFFER_BYTES, File::open(&self.path)?))
+    }
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+/// The directory of snapshot files.
+#[derive(Debug)]
+pub struct SnapshotDir {
+    dir: PathBuf,
+    next_temporary: AtomicU64,
+}
+
+impl SnapshotDir {
+    /// Opens `dir`, creating it, and removes what an interrupted write left.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            next_temporary: AtomicU64::new(0),
+        })
+    }
+
+    /// The newest whole snapshot and its position.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn newest(&self) -> io::Result<Option<(EntryId, SnapshotFile)>> {
+        let newest = self.list()?.into_iter().max_by_key(|(id, _)| *id);
+        newest.map(|(id, path)| Ok((id, SnapshotFile::open(path)?))).transpose()
+    }
+
+    /// A new temporary file, for a snapshot that is being received or written.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn temporary(&self) -> io::Result<(PathBuf, File)> {
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("{number}.{TEMPORARY}"));
+        let file = File::options()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(&path)?;
+        Ok((path, file))
+    }
+
+    /// Makes a snapshot of `view` durable and removes older ones.
+    ///
+    /// # Errors
+    /// What the file system or the engine says.
+    pub fn write(&self, id: EntryId, view: &kvorum_store::View) -> io::Result<SnapshotFile> {
+        let (path, file) = self.temporary()?;
+        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
+        kvorum_store::snapshot::write(view, &mut writer).map_err(io::Error::other)?;
+        io::Write::flush(&mut writer)?;
+        drop(writer);
+        self.keep(id, &path, &file)
+    }
+
+    /// Gives a whole temporary file its name, durably, and removes older snapshots.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(&self, id: EntryId, temporary: &Path, file: &File) -> io::Result<SnapshotFile> {
+        file.sync_data()?;
+        let path = self.dir.join(format!(
+            "{:020}-{:020}.{SUFFIX}",
+            **id.committed_leader_id(),
+            id.index()
+        ));
+        fs::rename(temporary, &path)?;
+        File::open(&self.dir)?.sync_all()?;
+        for (older, path) in self.list()? {
+            if older < id {
+                fs::remove_file(path)?;
+            }
+        }
+        SnapshotFile::open(path)
+    }
+
+    fn list(&self) -> io::Result<Vec<(EntryId, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if let Some(id) = position_of(&path) {
+                found.push((id, path));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn position_of(path: &Path) -> Option<EntryId> {
+    if path.extension()? != SUFFIX {
+        return None;
+    }
+    let (term, index) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some(entry_id(term.parse().ok()?, index.parse().ok()?))
+}
+
+/// openraft's description of a snapshot at `last` with `membership`.
+pub fn meta(last: Option<EntryId>, membership: StoredMembership) -> Meta {
+    Meta {
+        last_log_id: last,
+        last_membership: membership,
+    }
+}

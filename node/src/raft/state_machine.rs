@@ -1,0 +1,232 @@
+//! openraft's state machine on Kvorum's store: the only place that applies commands.
+//!
+//! Must keep true:
+//! 1. Each entry is applied once, in order; the store remembers the position it reached.
+//! 2. A batch is published as a whole before anyone is answered.
+//! 3. An entry that does not decode, or an engine that fails, is an error that ends the process: a member that skipped
+//!    an entry would differ from the others without knowing it.
+//! 4. The state a snapshot replaces is replaced only after the file was verified and made durable.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt};
+use kvorum_store::{Command, LogPosition, Reader, Store};
+use openraft::alias::SnapshotOf;
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use tokio::sync::watch;
+
+use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
+use super::snapshots::{self, SnapshotDir, SnapshotFile};
+use super::{Answer, Entry, EntryId, StoredMembership, Types, entry_id};
+
+/// Entries applied under one lock and published together: enough to share the cost, few enough to answer soon.
+const APPLY_BATCH_MAX: usize = 512;
+
+/// The state machine. Clones share the store.
+#[derive(Clone)]
+pub struct StateMachine {
+    store: Arc<Mutex<Store>>,
+    reader: Reader,
+    engine: Arc<EngineWriter>,
+    snapshots: Arc<SnapshotDir>,
+    applied: Arc<watch::Sender<u64>>,
+}
+
+impl StateMachine {
+    /// A state machine on a recovered store.
+    pub fn new(store: Store, snapshots: SnapshotDir) -> Self {
+        let (applied, _) = watch::channel(store.applied().map_or(0, |at| at.index));
+        let reader = store.reader();
+        let store = Arc::new(Mutex::new(store));
+        let engine = Arc::new(EngineWriter::start(Arc::clone(&store)));
+        Self {
+            store,
+            reader,
+            engine,
+            snapshots: Arc::new(snapshots),
+            applied: Arc::new(applied),
+        }
+    }
+
+    /// Reads at what was published last.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// The index of the last entry applied and published; changes are signalled.
+    pub fn applied_index(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// The snapshot files of this member.
+    pub fn snapshots(&self) -> &SnapshotDir {
+        &self.snapshots
+    }
+
+    /// Hands everything applied to the engine and ends the engine's thread.
+    pub fn stop_engine(&self) {
+        self.engine.stop();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        // A panic while the lock was held has already ended the process (main installs an aborting hook).
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_batch(&self, batch: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut last = None;
+        {
+            let mut store = self.lock();
+            for (entry, responder) in batch {
+                last = Some(entry.log_id().index());
+                let answer = apply_entry(&mut store, entry)?;
+                if let Some(responder) = responder {
+                    answers.push((responder, answer));
+                }
+            }
+            store.publish();
+        }
+        if let Some(index) = last {
+            self.applied.send_replace(index);
+        }
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        self.engine.wake();
+        Ok(())
+    }
+
+    /// Waits until the engine is not too far behind.
+    async fn wait_for_engine(&self) {
+        while self.reader.pending_bytes() > PENDING_BYTES_MAX {
+            self.engine.wake();
+            // The engine has no async signal; a millisecond is far below what a write of 128 MiB takes.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    fn position(&self) -> io::Result<(Option<EntryId>, StoredMembership)> {
+        position_of(&self.reader.view())
+    }
+}
+
+fn apply_entry(store: &mut Store, entry: Entry) -> io::Result<Answer> {
+    let id = entry.log_id();
+    let at = LogPosition {
+        term: **id.committed_leader_id(),
+        node: 0,
+        index: id.index(),
+    };
+    match entry.payload {
+        EntryPayload::Blank => store.note(at, None),
+        EntryPayload::Membership(membership) => {
+            let stored = StoredMembership::new(Some(id), membership);
+            let bytes = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
+            store.note(at, Some(Bytes::from(bytes)));
+        }
+        EntryPayload::Normal(proposal) => {
+            let command = Command::decode(proposal.0).map_err(io::Error::other)?;
+            return store.apply(at, &command).map(Answer::from).map_err(io::Error::other);
+        }
+    }
+    Ok(Answer::Nothing)
+}
+
+/// The log position and membership that `view` stands at.
+fn position_of(view: &kvorum_store::View) -> io::Result<(Option<EntryId>, StoredMembership)> {
+    let last = view.applied().map(|at| entry_id(at.term, at.index));
+    let membership = match view.membership() {
+        Some(bytes) => postcard::from_bytes(&bytes).map_err(io::Error::other)?,
+        None => StoredMembership::default(),
+    };
+    Ok((last, membership))
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<EntryId>, StoredMembership), io::Error> {
+        self.position()
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(first) = entries.next().await {
+            let mut batch = vec![first?];
+            while batch.len() < APPLY_BATCH_MAX
+                && let Some(Some(next)) = entries.next().now_or_never()
+            {
+                batch.push(next?);
+            }
+            self.apply_batch(batch)?;
+            self.wait_for_engine().await;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &snapshots::Meta, snapshot: SnapshotFile) -> Result<(), io::Error> {
+        let this = self.clone();
+        let last = meta
+            .last_log_id
+            .ok_or_else(|| io::Error::other("a snapshot without a position was sent"))?;
+        tokio::task::spawn_blocking(move || {
+            let kept = this.snapshots.keep(last, &snapshot.path, &snapshot.file)?;
+            let mut store = this.lock();
+            store.install(&mut kept.reader()?).map_err(io::Error::other)?;
+            store.publish();
+            this.applied.send_replace(last.index());
+            Ok(())
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+        let snapshots = Arc::clone(&self.snapshots);
+        let newest = tokio::task::spawn_blocking(move || snapshots.newest())
+            .await
+            .map_err(io::Error::other)??;
+        let Some((id, file)) = newest else { return Ok(None) };
+        let header = kvorum_store::snapshot::header(&mut file.reader()?).map_err(io::Error::other)?;
+        let membership = match header.membership {
+            Some(bytes) => postcard::from_bytes(&bytes).map_err(io::Error::other)?,
+            None => StoredMembership::default(),
+        };
+        Ok(Some(SnapshotOf::<Types, SnapshotFile> {
+            meta: snapshots::meta(Some(id), membership),
+            snapshot: file,
+        }))
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for StateMachine {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let view = this.reader.view();
+            let (last, membership) = position_of(&view)?;
+            let id = last.ok_or_else(|| io::Error::other("nothing was applied yet, so there is nothing to keep"))?;
+            let snapshot = this.snapshots.write(id, &view)?;
+            Ok(SnapshotOf::<Types, SnapshotFile> {
+                meta: snapshots::meta(last, membership),
+                snapshot,
+            })
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+}

@@ -1,0 +1,125 @@
+//! Keys: range, put, delete, transactions, compaction.
+//!
+//! Headers are filled here: the store knows revisions, only the member knows who it is.
+
+use kvorum_api::error::Refusal;
+use kvorum_api::etcdserverpb as pb;
+use kvorum_store::{Command, ReadError, Response, validate};
+
+use super::Service;
+use crate::fatal;
+use crate::raft::Answer;
+
+impl Service {
+    /// Reads a range of keys.
+    ///
+    /// # Errors
+    /// The request contradicts itself, its revision is compacted or in the future, or no leader can confirm the read.
+    pub async fn range(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+        validate::range(&request)?;
+        if !request.serializable {
+            self.wait_linearizable().await?;
+        }
+        let reader = self.inner.node.reader.clone();
+        let mut response = read(reader.range(&request))?;
+        self.fill(&mut response.header);
+        Ok(response)
+    }
+
+    /// Writes one key.
+    ///
+    /// # Errors
+    /// The request is refused, or its outcome is unknown.
+    pub async fn put(&self, request: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
+        validate::put(&request)?;
+        match self.write(&Command::Put(request)).await? {
+            Response::Put(mut response) => {
+                self.fill(&mut response.header);
+                Ok(response)
+            }
+            other => unexpected("put", &other),
+        }
+    }
+
+    /// Deletes a range of keys.
+    ///
+    /// # Errors
+    /// As [`Service::put`].
+    pub async fn delete_range(&self, request: pb::DeleteRangeRequest) -> Result<pb::DeleteRangeResponse, Refusal> {
+        validate::delete_range(&request)?;
+        match self.write(&Command::DeleteRange(request)).await? {
+            Response::DeleteRange(mut response) => {
+                self.fill(&mut response.header);
+                Ok(response)
+            }
+            other => unexpected("delete range", &other),
+        }
+    }
+
+    /// Compares, then does one of two lists of operations.
+    ///
+    /// # Errors
+    /// As [`Service::put`].
+    pub async fn txn(&self, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+        validate::txn(&request, &self.inner.limits)?;
+        let mut response = if validate::is_read_only(&request) {
+            if !validate::is_serializable(&request) {
+                self.wait_linearizable().await?;
+            }
+            read(self.inner.node.reader.txn(&request))?
+        } else {
+            match self.write(&Command::Txn(request)).await? {
+                Response::Txn(response) => response,
+                other => return unexpected("txn", &other),
+            }
+        };
+        self.fill(&mut response.header);
+        Ok(response)
+    }
+
+    /// Forgets history up to a revision.
+    ///
+    /// # Errors
+    /// As [`Service::put`].
+    pub async fn compact(&self, request: pb::CompactionRequest) -> Result<pb::CompactionResponse, Refusal> {
+        match self.write(&Command::Compact(request)).await? {
+            Response::Compact(mut response) => {
+                self.fill(&mut response.header);
+                Ok(response)
+            }
+            other => unexpected("compaction", &other),
+        }
+    }
+
+    /// Proposes a command and takes its response out of the answer.
+    pub(super) async fn write(&self, command: &Command) -> Result<Response, Refusal> {
+        match self.propose(command).await? {
+            Answer::Command { response, revision: _ } => response,
+            Answer::Nothing => fatal::die("a command was answered as if it were none"),
+        }
+    }
+
+    pub(super) fn fill(&self, header: &mut Option<pb::ResponseHeader>) {
+        let header = header.get_or_insert_default();
+        let (cluster_id, member_id) = self.ids();
+        header.cluster_id = cluster_id;
+        header.member_id = member_id;
+        header.raft_term = self.inner.node.leadership.borrow().term;
+    }
+}
+
+fn read<T>(result: Result<T, ReadError>) -> Result<T, Refusal> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(ReadError::Refused(refusal)) => Err(refusal),
+        // A snapshot from the leader is taking the place of this state; a retry meets the new one.
+        Err(ReadError::Replaced) => Err(Refusal::TimeoutWaitApplied),
+        // What the index names and the engine lacks is corruption; a wrong answer would be worse than none.
+        Err(ReadError::Engine(error)) => fatal::die(format_args!("a read failed: {error}")),
+    }
+}
+
+/// Commands are answered by the response of their own kind; anything else is a defect that must not go on.
+fn unexpected<T>(command: &str, response: &Response) -> Result<T, Refusal> {
+    fatal::die(format_args!("a {command} was answered with {response:?}"))
+}

@@ -1,0 +1,39 @@
+//! What a member is started with; `server` makes it from the configuration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kvorum_api::Id;
+
+use crate::identity::Identity;
+use crate::raft::MemberNode;
+use crate::raft::settings::Timing;
+use crate::tls::PeerTransport;
+
+/// A member of a cluster that forms itself, outside Kubernetes.
+#[derive(Debug, Clone)]
+pub struct Founder {
+    /// Its id, which every founder derives alike.
+    pub id: Id,
+    /// Its name and URLs.
+    pub node: MemberNode,
+}
+
+/// What a member is started with.
+pub struct Options {
+    /// Holds the log, the snapshots and the engine.
+    pub data_dir: PathBuf,
+    /// Who this member is.
+    pub identity: Identity,
+    /// How it reaches the others.
+    pub transport: Arc<PeerTransport>,
+    /// Heartbeats and elections.
+    pub timing: Timing,
+    /// Bounds on requests.
+    pub limits: kvorum_store::Limits,
+    /// The founders of a cluster that forms itself; empty where the operator, or a member that is there already, adds
+    /// this one.
+    pub founders: Vec<Founder>,
+    /// Version of the software, as `/version` and `status` give it.
+    pub version: &'static str,
+}

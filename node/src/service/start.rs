@@ -1,0 +1,154 @@
+//! Starting a member: recover, join consensus, keep an eye on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use thiserror::Error;
+
+use super::{Inner, Node, Options, Service};
+use crate::fatal;
+use crate::raft::forward::Forwarder;
+use crate::raft::network::Network;
+use crate::raft::peers::Dialler;
+use crate::raft::state_machine::StateMachine;
+use crate::raft::{MemberNode, Raft, leadership, read_index, settings};
+use crate::recovery::{self, Recovered, RecoveryError};
+
+/// How often the size of the log is compared with the size of the state.
+const SNAPSHOT_CHECK_TIME: Duration = Duration::from_secs(5);
+/// Log written since the last snapshot below which none is taken, however small the state is.
+const SNAPSHOT_LOG_BYTES_MIN: u64 = 128 << 20;
+
+/// Why a member did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Who this member is, but not of which cluster.
+    #[error("the cluster id is not known: neither the disk, nor the identity directory, nor the certificate names it")]
+    NoClusterId,
+    /// The timing makes no sense.
+    #[error("heartbeat and election timeout: {0}")]
+    Timing(String),
+    /// The disk could not be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// Consensus did not start.
+    #[error("consensus did not start: {0}")]
+    Consensus(String),
+}
+
+impl Service {
+    /// Recovers the disk and starts consensus. Returns before there is a leader.
+    ///
+    /// # Errors
+    /// The disk cannot be trusted, or the options make no sense.
+    pub async fn start(options: Options, self_node: MemberNode) -> Result<Self, StartError> {
+        let Options {
+            data_dir,
+            identity,
+            transport,
+            timing,
+            limits,
+            founders,
+            version,
+        } = options;
+        let cluster_id = identity.cluster_id.ok_or(StartError::NoClusterId)?;
+        let member_id = identity.member_id.get();
+        let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir));
+        let recovered = recovering
+            .await
+            .map_err(|error| StartError::Consensus(error.to_string()))?;
+        let Recovered {
+            log,
+            engine,
+            store,
+            snapshots,
+        } = recovered?;
+        let state = StateMachine::new(store, snapshots);
+        let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
+        let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
+        let network = Network::new(Arc::clone(&dialler));
+        let raft = Raft::new(member_id, config, network, log.clone(), state.clone())
+            .await
+            .map_err(|error| StartError::Consensus(error.to_string()))?;
+        let (read_index, rounds) = read_index::channel();
+        let node = Node {
+            leadership: leadership::follow(&raft),
+            reader: state.reader(),
+            applied: state.applied_index(),
+            forwarder: Forwarder::new(dialler),
+            raft,
+            log,
+            state,
+            engine,
+            read_index,
+        };
+        let service = Self {
+            inner: Arc::new(Inner {
+                identity,
+                cluster_id,
+                self_node,
+                version,
+                limits,
+                node,
+            }),
+        };
+        tokio::spawn(read_index::run(service.clone(), rounds));
+        tokio::spawn(end_with_consensus(service.inner.node.raft.clone()));
+        tokio::spawn(take_snapshots(service.clone()));
+        service.found(founders).await?;
+        Ok(service)
+    }
+
+    /// Forms the cluster with all founders, where it was not formed before.
+    async fn found(&self, founders: Vec<super::Founder>) -> Result<(), StartError> {
+        let raft = &self.inner.node.raft;
+        let failed = |error: String| StartError::Consensus(error);
+        if founders.is_empty() || raft.is_initialized().await.map_err(|error| failed(error.to_string()))? {
+            return Ok(());
+        }
+        tracing::info!(
+            "forming cluster {} with {} members",
+            self.inner.cluster_id,
+            founders.len()
+        );
+        let members: BTreeMap<u64, MemberNode> = founders
+            .into_iter()
+            .map(|founder| (founder.id.get(), founder.node))
+            .collect();
+        raft.initialize(members)
+            .await
+            .map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// A member whose consensus met a fatal error must not linger: it ends the process.
+async fn end_with_consensus(raft: Raft) {
+    let mut metrics = raft.server_metrics();
+    let running = |raft: &Raft| raft.metrics().borrow_watched().running_state.clone();
+    while metrics.changed().await.is_ok() {}
+    match running(&raft) {
+        Ok(()) | Err(openraft::errors::Fatal::Stopped) => {}
+        Err(error) => fatal::die(format_args!("consensus failed: {error}")),
+    }
+}
+
+/// Takes a snapshot whenever the log written since the last one is longer than the state is large, so that its cost
+/// stays a constant share of the cost of writing.
+async fn take_snapshots(service: Service) {
+    let node = &service.inner.node;
+    let mut written_at_last = node.log.wal().metrics().bytes;
+    let mut clock = tokio::time::interval(SNAPSHOT_CHECK_TIME);
+    loop {
+        clock.tick().await;
+        let written = node.log.wal().metrics().bytes;
+        if written - written_at_last < node.engine.bytes().max(SNAPSHOT_LOG_BYTES_MIN) {
+            continue;
+        }
+        written_at_last = written;
+        if node.raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Numbers for `/metrics`, gathered without touching the request path.
+
+use kvorum_api::admin::NodeState;
+
+use super::Service;
+use super::status::committed_index;
+
+/// A snapshot of a member's counters and gauges.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    /// Where the member stands.
+    pub state: NodeState,
+    /// Whether it knows a leader.
+    pub has_leader: bool,
+    /// How often the leader changed since the process started.
+    pub leader_changes: u64,
+    /// The term.
+    pub term: u64,
+    /// Index of the newest log entry.
+    pub last_log_index: u64,
+    /// Index of the newest committed entry.
+    pub committed_index: u64,
+    /// Index of the newest applied entry.
+    pub applied_index: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// Oldest revision whose history is kept.
+    pub compact_revision: i64,
+    /// Keys alive now.
+    pub keys: u64,
+    /// Bytes of the engine on disk.
+    pub engine_bytes: u64,
+    /// The WAL's counters and its histogram of syncs.
+    pub wal: kvorum_wal::Metrics,
+}
+
+impl Service {
+    /// The counters and gauges now.
+    pub fn stats(&self) -> Stats {
+        let metrics = self.metrics();
+        let node = &self.inner.node;
+        Stats {
+            state: self.state_of(&metrics),
+            has_leader: metrics.current_leader.is_some(),
+            leader_changes: node.leadership.borrow().changes,
+            term: metrics.current_term,
+            last_log_index: metrics.last_log_index.unwrap_or_default(),
+            committed_index: committed_index(&metrics),
+            applied_index: *node.applied.borrow(),
+            revision: node.reader.revision(),
+            compact_revision: node.reader.compacted(),
+            keys: node.reader.keys(),
+            engine_bytes: node.engine.bytes(),
+            wal: node.log.wal().metrics(),
+        }
+    }
+}
