@@ -53,12 +53,16 @@ pub struct Cluster {
 #[must_use]
 pub fn program() -> PathBuf {
     let path = std::env::var_os("KVORUM_BIN").map(PathBuf::from).unwrap_or_else(|| {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).unwrap_or_else(|| {
-            Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target")
-        });
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target"));
         target.join("release/kvorum")
     });
-    assert!(path.is_file(), "{} is not there; build it with: make binaries", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there; build it with: make binaries",
+        path.display()
+    );
     path
 }
 
@@ -69,12 +73,20 @@ impl Cluster {
     /// When no temporary folder can be made.
     #[must_use]
     pub fn empty(pki: Option<Pki>) -> Cluster {
-        let folder = tempfile::Builder::new().prefix("kvorum-test-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("kvorum-test-")
+            .tempdir()
+            .expect("a temporary folder");
         let web = match &pki {
             None => Web::new(None, None),
             Some(pki) => Web::new(Some(&pki.clients.cert), Some(&pki.application())),
         };
-        Cluster { members: Vec::new(), pki, web, folder }
+        Cluster {
+            members: Vec::new(),
+            pki,
+            web,
+            folder,
+        }
     }
 
     /// `count` members in plain text, formed by `--initial-cluster`, answering when this returns.
@@ -88,14 +100,24 @@ impl Cluster {
         for index in 0..count {
             cluster.place(&format!("n{index}"));
         }
-        let initial: Vec<String> =
-            cluster.members.iter().map(|member| format!("{}=http://127.0.0.1:{}", member.name, member.peer)).collect();
+        let initial: Vec<String> = cluster
+            .members
+            .iter()
+            .map(|member| format!("{}=http://127.0.0.1:{}", member.name, member.peer))
+            .collect();
         let token = format!("test-{:016x}", rand::random::<u64>());
         for member in &mut cluster.members {
             member.arguments = member.common("http");
-            let more = ["--initial-cluster", &initial.join(","), "--initial-cluster-state", "new"];
+            let more = [
+                "--initial-cluster",
+                &initial.join(","),
+                "--initial-cluster-state",
+                "new",
+            ];
             member.arguments.extend(more.map(str::to_owned));
-            member.arguments.extend(["--initial-cluster-token".to_owned(), token.clone()]);
+            member
+                .arguments
+                .extend(["--initial-cluster-token".to_owned(), token.clone()]);
             member.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         }
         for index in 0..count {
@@ -158,11 +180,15 @@ impl Cluster {
             ("--peer-key-file", "peer.key"),
             ("--peer-trusted-ca-file", "peer-ca.crt"),
         ] {
-            member.arguments.extend([flag.to_owned(), tls.join(file).display().to_string()]);
+            member
+                .arguments
+                .extend([flag.to_owned(), tls.join(file).display().to_string()]);
         }
         let identity = member.folder.join("identity").display().to_string();
         member.arguments.extend(["--identity-dir".to_owned(), identity]);
-        member.arguments.extend(["--initial-cluster-state", "managed"].map(str::to_owned));
+        member
+            .arguments
+            .extend(["--initial-cluster-state", "managed"].map(str::to_owned));
         index
     }
 
@@ -170,7 +196,11 @@ impl Cluster {
     pub fn start(&mut self, index: usize) {
         let member = &mut self.members[index];
         assert!(member.process.is_none(), "{} runs already", member.name);
-        member.process = Some(Process::start(&program(), &member.arguments, &member.folder.join("log")));
+        member.process = Some(Process::start(
+            &program(),
+            &member.arguments,
+            &member.folder.join("log"),
+        ));
     }
 
     /// Ends a member's process at once, as a crash does.
@@ -186,12 +216,20 @@ impl Cluster {
 
     /// Stops a member's time: it neither runs nor closes its connections.
     pub fn pause(&self, index: usize) {
-        self.members[index].process.as_ref().expect("it runs").signal(Signal::STOP);
+        self.members[index]
+            .process
+            .as_ref()
+            .expect("it runs")
+            .signal(Signal::STOP);
     }
 
     /// Lets a paused member go on.
     pub fn resume(&self, index: usize) {
-        self.members[index].process.as_ref().expect("it runs").signal(Signal::CONT);
+        self.members[index]
+            .process
+            .as_ref()
+            .expect("it runs")
+            .signal(Signal::CONT);
     }
 
     /// Empties a member's disk; it must not run.
@@ -239,7 +277,12 @@ impl Cluster {
     /// Waits until every running member serves a linearizable read.
     pub async fn ready(&self) {
         let started = Instant::now();
-        for (index, member) in self.members.iter().enumerate().filter(|(_, member)| member.process.is_some()) {
+        for (index, member) in self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| member.process.is_some())
+        {
             until(&format!("{} to be ready", member.name), SETTLE, || self.is_ready(index)).await;
         }
         println!("{} member(s) ready after {:?}", self.members.len(), started.elapsed());
@@ -263,7 +306,9 @@ impl Cluster {
     }
 
     async fn leader_now(&self) -> Result<usize, String> {
-        let running: Vec<usize> = (0..self.members.len()).filter(|index| self.members[*index].process.is_some()).collect();
+        let running: Vec<usize> = (0..self.members.len())
+            .filter(|index| self.members[*index].process.is_some())
+            .collect();
         let mut leads = None;
         let mut said = Vec::new();
         for index in &running {
@@ -276,14 +321,21 @@ impl Cluster {
         }
         let (index, leader) = leads.ok_or_else(|| format!("nobody says that it leads: {said:x?}"))?;
         let agreed = said.iter().filter(|id| **id == leader).count();
-        if agreed * 2 > running.len() { Ok(index) } else { Err(format!("{leader:x} leads, says it, but: {said:x?}")) }
+        if agreed * 2 > running.len() {
+            Ok(index)
+        } else {
+            Err(format!("{leader:x} leads, says it, but: {said:x?}"))
+        }
     }
 
     /// Some running member that does not lead.
     pub async fn follower(&self) -> usize {
         let leader = self.leader().await;
         let running = (0..self.members.len()).filter(|index| self.members[*index].process.is_some());
-        running.into_iter().find(|index| *index != leader).expect("more than one member runs")
+        running
+            .into_iter()
+            .find(|index| *index != leader)
+            .expect("more than one member runs")
     }
 }
 
@@ -304,7 +356,11 @@ impl Member {
             ("--listen-metrics-urls", &metrics),
         ];
         let mut arguments = vec!["serve".to_owned()];
-        arguments.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.clone()]));
+        arguments.extend(
+            pairs
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value.clone()]),
+        );
         arguments
     }
 

@@ -17,7 +17,9 @@ pub fn encode(text: impl AsRef<[u8]>) -> String {
 /// When it is not base64.
 #[must_use]
 pub fn decode(value: &Value) -> String {
-    let bytes = base64_simd::STANDARD.decode_to_vec(value.as_str().unwrap_or_default()).expect("bytes come as base64");
+    let bytes = base64_simd::STANDARD
+        .decode_to_vec(value.as_str().unwrap_or_default())
+        .expect("bytes come as base64");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -86,7 +88,9 @@ impl Etcd {
     /// # Errors
     /// As [`Etcd::ask`].
     pub async fn put(&self, key: &str, value: &str) -> anyhow::Result<i64> {
-        let reply = self.ask("kv/put", &json!({"key": encode(key), "value": encode(value)})).await?;
+        let reply = self
+            .ask("kv/put", &json!({"key": encode(key), "value": encode(value)}))
+            .await?;
         Ok(number(&reply["header"]["revision"]))
     }
 
@@ -104,7 +108,9 @@ impl Etcd {
     /// # Errors
     /// As [`Etcd::ask`].
     pub async fn get_serializable(&self, key: &str) -> anyhow::Result<Option<String>> {
-        let reply = self.ask("kv/range", &json!({"key": encode(key), "serializable": true})).await?;
+        let reply = self
+            .ask("kv/range", &json!({"key": encode(key), "serializable": true}))
+            .await?;
         Ok(reply["kvs"].get(0).map(|kv| decode(&kv["value"])))
     }
 
@@ -115,9 +121,14 @@ impl Etcd {
     pub async fn list(&self, prefix: &str) -> anyhow::Result<Vec<(String, String)>> {
         let mut end = prefix.as_bytes().to_vec();
         *end.last_mut().context("a prefix is not empty")? += 1;
-        let reply = self.ask("kv/range", &json!({"key": encode(prefix), "range_end": encode(end)})).await?;
+        let reply = self
+            .ask("kv/range", &json!({"key": encode(prefix), "range_end": encode(end)}))
+            .await?;
         let kvs = reply["kvs"].as_array().cloned().unwrap_or_default();
-        Ok(kvs.iter().map(|kv| (decode(&kv["key"]), decode(&kv["value"]))).collect())
+        Ok(kvs
+            .iter()
+            .map(|kv| (decode(&kv["key"]), decode(&kv["value"])))
+            .collect())
     }
 
     /// The current revision, linearizably.
@@ -125,7 +136,9 @@ impl Etcd {
     /// # Errors
     /// As [`Etcd::ask`].
     pub async fn revision(&self) -> anyhow::Result<i64> {
-        let reply = self.ask("kv/range", &json!({"key": encode("\0"), "count_only": true})).await?;
+        let reply = self
+            .ask("kv/range", &json!({"key": encode("\0"), "count_only": true}))
+            .await?;
         Ok(number(&reply["header"]["revision"]))
     }
 

@@ -75,11 +75,19 @@ pub struct State {
 
 impl State {
     fn written(value: Option<u64>, revision: i64) -> State {
-        State { value, revision, exact: true }
+        State {
+            value,
+            revision,
+            exact: true,
+        }
     }
 
     fn written_somewhen(&self, value: Option<u64>) -> State {
-        State { value, revision: self.revision, exact: false }
+        State {
+            value,
+            revision: self.revision,
+            exact: false,
+        }
     }
 }
 
@@ -120,13 +128,21 @@ impl Model for Register {
             }
             (Action::Get, Answer::Found(None)) => (state.value.is_none(), state.clone()),
             (Action::Get, Answer::Found(Some((value, at)))) => {
-                let revision = if state.exact { *at == state.revision } else { *at > state.revision };
-                (state.value == Some(*value) && revision, State::written(Some(*value), *at))
+                let revision = if state.exact {
+                    *at == state.revision
+                } else {
+                    *at > state.revision
+                };
+                (
+                    state.value == Some(*value) && revision,
+                    State::written(Some(*value), *at),
+                )
             }
             (Action::Swap { expected, .. }, Answer::Swapped(None)) => (state.value != *expected, state.clone()),
-            (Action::Swap { expected, value }, Answer::Swapped(Some(at))) => {
-                (state.value == *expected && *at > state.revision, State::written(Some(*value), *at))
-            }
+            (Action::Swap { expected, value }, Answer::Swapped(Some(at))) => (
+                state.value == *expected && *at > state.revision,
+                State::written(Some(*value), *at),
+            ),
             _ => refused,
         }
     }
@@ -144,7 +160,10 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Recorder {
-        Recorder { start: Instant::now(), operations: Mutex::new(Vec::new()) }
+        Recorder {
+            start: Instant::now(),
+            operations: Mutex::new(Vec::new()),
+        }
     }
 }
 
@@ -162,15 +181,26 @@ impl Recorder {
             return;
         }
         let returned = if open { i64::MAX } else { self.now() };
-        let operation =
-            Operation { client_id: Some(client), call_time: called, return_time: returned, op: step, metadata: None };
-        self.operations.lock().expect("no client panicked while it held this").push(operation);
+        let operation = Operation {
+            client_id: Some(client),
+            call_time: called,
+            return_time: returned,
+            op: step,
+            metadata: None,
+        };
+        self.operations
+            .lock()
+            .expect("no client panicked while it held this")
+            .push(operation);
     }
 
     /// Everything recorded.
     #[must_use]
     pub fn operations(&self) -> Vec<Operation<Register>> {
-        self.operations.lock().expect("no client panicked while it held this").clone()
+        self.operations
+            .lock()
+            .expect("no client panicked while it held this")
+            .clone()
     }
 
     /// The longest time in which no write was acknowledged, between the first and the last one.
@@ -193,7 +223,10 @@ impl Recorder {
     /// When it is not linearizable, with the path of a picture of it; when the search did not end.
     pub fn check(&self, name: &str) {
         let operations = self.operations();
-        let open = operations.iter().filter(|operation| operation.op.answer == Answer::Unknown).count();
+        let open = operations
+            .iter()
+            .filter(|operation| operation.op.answer == Answer::Unknown)
+            .count();
         let started = Instant::now();
         let (result, info) = porcupine_rs::check_operations_info_timeout(&operations, SEARCH);
         println!(
@@ -202,7 +235,11 @@ impl Recorder {
             self.longest_write_gap(),
             started.elapsed()
         );
-        assert!(result == CheckResult::Ok, "{name}: {result:?}; picture: {}", picture(name, &info));
+        assert!(
+            result == CheckResult::Ok,
+            "{name}: {result:?}; picture: {}",
+            picture(name, &info)
+        );
     }
 }
 
@@ -227,7 +264,11 @@ mod tests {
                 client_id: None,
                 call_time: *called,
                 return_time: if *returned == 0 { i64::MAX } else { *returned },
-                op: Step { key: 0, action: action.clone(), answer: answer.clone() },
+                op: Step {
+                    key: 0,
+                    action: action.clone(),
+                    answer: answer.clone(),
+                },
                 metadata: None,
             })
             .collect();
@@ -270,18 +311,32 @@ mod tests {
     #[test]
     fn an_unknown_write_may_happen_late_or_never() {
         let open = (0, 0, put(7), Answer::Unknown);
-        let late = [open.clone(), (1, 2, Action::Get, Answer::Found(None)), (3, 4, Action::Get, found(7, 2))];
+        let late = [
+            open.clone(),
+            (1, 2, Action::Get, Answer::Found(None)),
+            (3, 4, Action::Get, found(7, 2)),
+        ];
         assert_eq!(verdict(&late), CheckResult::Ok);
         let never = [open.clone(), (1, 2, Action::Get, Answer::Found(None))];
         assert_eq!(verdict(&never), CheckResult::Ok);
-        let undone = [open, (1, 2, Action::Get, found(7, 2)), (3, 4, Action::Get, Answer::Found(None))];
+        let undone = [
+            open,
+            (1, 2, Action::Get, found(7, 2)),
+            (3, 4, Action::Get, Answer::Found(None)),
+        ];
         assert_eq!(verdict(&undone), CheckResult::Illegal);
     }
 
     #[test]
     fn a_swap_that_saw_another_value_is_seen() {
-        let swap = Action::Swap { expected: Some(1), value: 2 };
-        let good = [(0, 1, put(1), Answer::Put(2)), (2, 3, swap.clone(), Answer::Swapped(Some(3)))];
+        let swap = Action::Swap {
+            expected: Some(1),
+            value: 2,
+        };
+        let good = [
+            (0, 1, put(1), Answer::Put(2)),
+            (2, 3, swap.clone(), Answer::Swapped(Some(3))),
+        ];
         assert_eq!(verdict(&good), CheckResult::Ok);
         let blind = [(0, 1, put(5), Answer::Put(2)), (2, 3, swap, Answer::Swapped(Some(3)))];
         assert_eq!(verdict(&blind), CheckResult::Illegal);

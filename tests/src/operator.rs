@@ -23,7 +23,10 @@ impl Operator {
     /// The operator of the cluster with these authorities.
     #[must_use]
     pub fn new(pki: &Pki) -> Operator {
-        Operator { web: Web::new(Some(&pki.clients.cert), Some(&pki.operator())), epoch: AtomicU64::new(1) }
+        Operator {
+            web: Web::new(Some(&pki.clients.cert), Some(&pki.operator())),
+            epoch: AtomicU64::new(1),
+        }
     }
 
     /// Makes every later call with this epoch.
@@ -38,9 +41,19 @@ impl Operator {
     pub async fn call(&self, cluster: &Cluster, index: usize, method: Method, path: &str, body: &Value) -> Reply {
         let url = format!("{}/v1/admin/{path}", cluster.url(index));
         let epoch = self.epoch.load(Ordering::Relaxed).to_string();
-        let headers = [("kvorum-fencing-epoch", epoch.as_str()), ("content-type", "application/json")];
-        let text = if method == Method::GET || method == Method::DELETE { String::new() } else { body.to_string() };
-        self.web.send(method, &url, &headers, text).await.unwrap_or_else(|error| panic!("{url}: {error:#}"))
+        let headers = [
+            ("kvorum-fencing-epoch", epoch.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let text = if method == Method::GET || method == Method::DELETE {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.web
+            .send(method, &url, &headers, text)
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error:#}"))
     }
 
     /// What a member says of itself.
@@ -50,7 +63,11 @@ impl Operator {
     pub async fn status(&self, cluster: &Cluster, index: usize) -> Result<Value, String> {
         let url = format!("{}/v1/admin/status", cluster.url(index));
         let reply = self.web.get(&url).await.map_err(|error| format!("{error:#}"))?;
-        if reply.status == 200 { Ok(reply.json()) } else { Err(format!("{}: {}", reply.status, reply.text())) }
+        if reply.status == 200 {
+            Ok(reply.json())
+        } else {
+            Err(format!("{}: {}", reply.status, reply.text()))
+        }
     }
 
     /// Waits until a member says that it is in this state; what it says.
@@ -58,7 +75,11 @@ impl Operator {
         let what = format!("{} to be {wanted}", cluster.members[index].name);
         until(&what, SETTLE, || async move {
             let status = self.status(cluster, index).await?;
-            if status["state"] == wanted { Ok(status) } else { Err(status.to_string()) }
+            if status["state"] == wanted {
+                Ok(status)
+            } else {
+                Err(status.to_string())
+            }
         })
         .await
     }
@@ -71,7 +92,11 @@ impl Operator {
         let reply = self.call(cluster, index, Method::POST, "bootstrap", &body).await;
         assert!(reply.status < 300, "bootstrap: {} {}", reply.status, reply.text());
         self.state(cluster, index, "Leader").await;
-        cluster.members[index].write("identity", "member-id", status["member_id"].as_str().unwrap_or_default());
+        cluster.members[index].write(
+            "identity",
+            "member-id",
+            status["member_id"].as_str().unwrap_or_default(),
+        );
     }
 
     /// Takes the waiting member in: learner, caught up, voter.
@@ -109,11 +134,16 @@ impl Operator {
     pub async fn caught_up(&self, cluster: &Cluster, id: &str) {
         until(&format!("{id} to catch up"), SETTLE, || async move {
             let leader = cluster.leader().await;
-            let last = self.status(cluster, leader).await?["last_log_index"].as_u64().unwrap_or_default();
+            let last = self.status(cluster, leader).await?["last_log_index"]
+                .as_u64()
+                .unwrap_or_default();
             let reply = self.call(cluster, leader, Method::GET, "progress", &Value::Null).await;
             let progress = reply.json();
             let entries = progress.as_array().cloned().unwrap_or_default();
-            let matched = entries.iter().find(|entry| entry["member_id"] == id).map(|entry| &entry["matched_index"]);
+            let matched = entries
+                .iter()
+                .find(|entry| entry["member_id"] == id)
+                .map(|entry| &entry["matched_index"]);
             match matched.and_then(Value::as_u64) {
                 Some(matched) if matched + LAG_MAX >= last => Ok(()),
                 _ => Err(format!("last log index {last}, progress {}", reply.text())),
@@ -124,17 +154,20 @@ impl Operator {
 
     /// Makes a learner a voter.
     pub async fn promote(&self, cluster: &Cluster, id: &str) {
-        self.at_leader(cluster, Method::POST, &format!("members/{id}/promote"), &json!({})).await;
+        self.at_leader(cluster, Method::POST, &format!("members/{id}/promote"), &json!({}))
+            .await;
     }
 
     /// Takes a member out.
     pub async fn remove(&self, cluster: &Cluster, id: &str) {
-        self.at_leader(cluster, Method::DELETE, &format!("members/{id}"), &Value::Null).await;
+        self.at_leader(cluster, Method::DELETE, &format!("members/{id}"), &Value::Null)
+            .await;
     }
 
     /// Hands leadership to a member.
     pub async fn transfer(&self, cluster: &Cluster, id: &str) {
-        self.at_leader(cluster, Method::POST, "transfer-leadership", &json!({"target": id})).await;
+        self.at_leader(cluster, Method::POST, "transfer-leadership", &json!({"target": id}))
+            .await;
     }
 
     /// Makes a call at whoever leads, again when leadership moved meanwhile. Every such call is idempotent.

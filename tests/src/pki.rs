@@ -45,7 +45,10 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("ring makes a key");
         let cert = params.self_signed(&key).expect("the parameters are complete").pem();
-        Authority { cert, issuer: Issuer::new(params, key) }
+        Authority {
+            cert,
+            issuer: Issuer::new(params, key),
+        }
     }
 
     /// A leaf for 127.0.0.1 and localhost, with `uri` as its identity if there is one.
@@ -62,11 +65,19 @@ impl Authority {
             Use::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
         };
         if let Some(uri) = uri {
-            params.subject_alt_names.push(SanType::URI(uri.try_into().expect("our URIs are ASCII")));
+            params
+                .subject_alt_names
+                .push(SanType::URI(uri.try_into().expect("our URIs are ASCII")));
         }
         let key = KeyPair::generate().expect("ring makes a key");
-        let cert = params.signed_by(&key, &self.issuer).expect("the parameters are complete");
-        Leaf { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().to_vec() }
+        let cert = params
+            .signed_by(&key, &self.issuer)
+            .expect("the parameters are complete");
+        Leaf {
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+            der: cert.der().to_vec(),
+        }
     }
 }
 
@@ -100,7 +111,8 @@ impl Pki {
     /// What a member shows to members.
     #[must_use]
     pub fn peer(&self, member: &str) -> Leaf {
-        self.peers.leaf(member, Some(format!("kvorum://{}/{member}", self.cluster)), Use::Peer)
+        self.peers
+            .leaf(member, Some(format!("kvorum://{}/{member}", self.cluster)), Use::Peer)
     }
 
     /// What an ordinary program shows.
@@ -112,6 +124,10 @@ impl Pki {
     /// What the operator shows.
     #[must_use]
     pub fn operator(&self) -> Leaf {
-        self.clients.leaf("operator", Some(format!("kvorum://{}/operator", self.cluster)), Use::Client)
+        self.clients.leaf(
+            "operator",
+            Some(format!("kvorum://{}/operator", self.cluster)),
+            Use::Client,
+        )
     }
 }

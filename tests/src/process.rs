@@ -28,15 +28,26 @@ impl Process {
     /// When it cannot be started, for example because it was not built.
     #[must_use]
     pub fn start(program: &Path, arguments: &[String], log: &Path) -> Process {
-        let open = || File::options().create(true).append(true).open(log).expect("a log can be written");
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(log)
+                .expect("a log can be written")
+        };
         let mut command = Command::new(program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KVORUM_") || name.starts_with("ETCD_")) {
             command.env_remove(name);
         }
         command.args(arguments).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(open()).stderr(open());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error} (make binaries)", program.display()));
-        Process { child, log: log.to_owned() }
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error} (make binaries)", program.display()));
+        Process {
+            child,
+            log: log.to_owned(),
+        }
     }
 
     /// Its process id.
@@ -50,7 +61,10 @@ impl Process {
     /// # Panics
     /// When the process is gone already.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id is positive");
         kill_process(pid, signal).expect("the process is ours and not yet waited for");
     }
 
@@ -92,7 +106,9 @@ impl Process {
     /// Its output so far.
     #[must_use]
     pub fn output(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -103,7 +119,11 @@ impl Drop for Process {
             let output = self.output();
             let lines: Vec<&str> = output.lines().collect();
             let from = lines.len().saturating_sub(LOG_LINES_MAX);
-            println!("---- last lines of {} ----\n{}\n----", self.log.display(), lines[from..].join("\n"));
+            println!(
+                "---- last lines of {} ----\n{}\n----",
+                self.log.display(),
+                lines[from..].join("\n")
+            );
         }
     }
 }

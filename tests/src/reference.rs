@@ -31,9 +31,14 @@ pub fn program() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("KVORUM_ETCD") {
         return Some(PathBuf::from(path));
     }
-    let cache = std::env::var_os("KVORUM_CACHE")
-        .map_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum"), PathBuf::from);
-    NAMES.iter().map(|name| cache.join("kubernetes/bin").join(name)).find(|path| path.is_file())
+    let cache = std::env::var_os("KVORUM_CACHE").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum"),
+        PathBuf::from,
+    );
+    NAMES
+        .iter()
+        .map(|name| cache.join("kubernetes/bin").join(name))
+        .find(|path| path.is_file())
 }
 
 impl Reference {
@@ -43,11 +48,17 @@ impl Reference {
     /// In CI, when there is no program.
     pub async fn start() -> Option<Reference> {
         let Some(program) = program() else {
-            assert!(std::env::var_os("CI").is_none(), "no etcd to compare with; tests/scripts/etcd builds it");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no etcd to compare with; tests/scripts/etcd builds it"
+            );
             println!("SKIPPED: no etcd to compare with; tests/scripts/etcd builds it");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("kvorum-etcd-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("kvorum-etcd-")
+            .tempdir()
+            .expect("a temporary folder");
         let client = format!("http://127.0.0.1:{}", ports::free());
         let peer = format!("http://127.0.0.1:{}", ports::free());
         let data = folder.path().join("data").display().to_string();
@@ -68,12 +79,19 @@ impl Reference {
         let process = Process::start(&program, &arguments, &folder.path().join("log"));
         let etcd = Etcd::new(Web::new(None, None), client);
         let version = until("etcd to answer", SETTLE, || async {
-            let status = etcd.ask("maintenance/status", &json!({})).await.map_err(|error| format!("{error:#}"))?;
+            let status = etcd
+                .ask("maintenance/status", &json!({}))
+                .await
+                .map_err(|error| format!("{error:#}"))?;
             etcd.revision().await.map_err(|error| format!("{error:#}"))?;
             Ok(status["version"].to_string())
         })
         .await;
         println!("comparing with etcd {version}");
-        Some(Reference { etcd, _process: process, _folder: folder })
+        Some(Reference {
+            etcd,
+            _process: process,
+            _folder: folder,
+        })
     }
 }

@@ -10,7 +10,18 @@ use serde_json::{Map, Value, json};
 use crate::etcd::encode;
 
 /// Keys drawn from; some are prefixes of others, some are not text.
-const KEYS: [&[u8]; 10] = [b"a", b"aa", b"ab", b"b", b"b/1", b"b/2", b"b/2/x", b"c", b"\xff", b"\xff\xfe"];
+const KEYS: [&[u8]; 10] = [
+    b"a",
+    b"aa",
+    b"ab",
+    b"b",
+    b"b/1",
+    b"b/2",
+    b"b/2/x",
+    b"c",
+    b"\xff",
+    b"\xff\xfe",
+];
 
 /// Nesting of transactions goes no deeper.
 const DEPTH_MAX: u32 = 2;
@@ -36,7 +47,10 @@ impl Requests {
             35..65 => ("kv/range", self.range()),
             65..77 => ("kv/deleterange", self.delete()),
             77..99 => ("kv/txn", self.txn(0)),
-            _ if self.compaction => ("kv/compaction", json!({"revision": self.some_revision(), "physical": true})),
+            _ if self.compaction => (
+                "kv/compaction",
+                json!({"revision": self.some_revision(), "physical": true}),
+            ),
             _ => ("kv/range", self.range()),
         }
     }
@@ -76,7 +90,11 @@ impl Requests {
     /// Mostly a revision that exists, now and then one that does not or no longer.
     fn some_revision(&mut self) -> Value {
         let revision = self.random.random_range(-1..=self.revision + 1);
-        if self.chance(50) { json!(revision.to_string()) } else { json!(revision) }
+        if self.chance(50) {
+            json!(revision.to_string())
+        } else {
+            json!(revision)
+        }
     }
 
     fn value(&mut self) -> String {
@@ -140,7 +158,12 @@ impl Requests {
         } else if self.chance(2) {
             map.insert("sort_order".into(), 7.into());
         }
-        for filter in ["min_mod_revision", "max_mod_revision", "min_create_revision", "max_create_revision"] {
+        for filter in [
+            "min_mod_revision",
+            "max_mod_revision",
+            "min_create_revision",
+            "max_create_revision",
+        ] {
             if self.chance(6) {
                 let revision = self.some_revision();
                 map.insert(filter.into(), revision);

@@ -9,7 +9,10 @@ const VARIABLE: &str = "KVORUM_SEED";
 /// A generator and the seed it was made from, which is printed: `KVORUM_SEED=<seed>` repeats the draws.
 #[must_use]
 pub fn generator(test: &str) -> (StdRng, u64) {
-    let seed = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    let seed = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(rand::random::<u64>);
     println!("{test}: {VARIABLE}={seed}");
     (StdRng::seed_from_u64(seed), seed)
 }
@@ -17,5 +20,8 @@ pub fn generator(test: &str) -> (StdRng, u64) {
 /// How many of something to do: `short` in an ordinary run, more when the variable says so (the long runs).
 #[must_use]
 pub fn count(variable: &str, short: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(short)
 }

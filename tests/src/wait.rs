@@ -24,7 +24,11 @@ where
             Ok(value) => return value,
             Err(reason) => reason,
         };
-        assert!(started.elapsed() < bound, "waited {:?} for {what}; last seen: {reason}", started.elapsed());
+        assert!(
+            started.elapsed() < bound,
+            "waited {:?} for {what}; last seen: {reason}",
+            started.elapsed()
+        );
         pause(POLL).await;
     }
 }

@@ -48,7 +48,10 @@ impl Reply {
     /// A header as text; empty when absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -67,7 +70,9 @@ pub struct Web {
 pub fn tls(authority: Option<&str>, identity: Option<&Leaf>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     if let Some(pem) = authority {
-        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("our own PEM")).expect("our own authority");
+        roots
+            .add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("our own PEM"))
+            .expect("our own authority");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -79,7 +84,9 @@ pub fn tls(authority: Option<&str>, identity: Option<&Leaf>) -> ClientConfig {
         Some(leaf) => {
             let cert = CertificateDer::from_pem_slice(leaf.cert.as_bytes()).expect("our own PEM");
             let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("our own PEM");
-            builder.with_client_auth_cert(vec![cert], key).expect("the key is the certificate's")
+            builder
+                .with_client_auth_cert(vec![cert], key)
+                .expect("the key is the certificate's")
         }
     }
 }
@@ -88,16 +95,25 @@ impl Web {
     /// A client over HTTP/1.1, with or without TLS as the URL says.
     #[must_use]
     pub fn new(authority: Option<&str>, identity: Option<&Leaf>) -> Web {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls(authority, identity)).https_or_http().enable_http1().build();
-        Web { client: Client::builder(TokioExecutor::new()).build(connector), bound: REQUEST }
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(authority, identity))
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Web {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            bound: REQUEST,
+        }
     }
 
     /// The same, over HTTP/2 (TLS only).
     #[must_use]
     pub fn http2(authority: Option<&str>, identity: Option<&Leaf>) -> Web {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls(authority, identity)).https_only().enable_http2().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(authority, identity))
+            .https_only()
+            .enable_http2()
+            .build();
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build(connector);
         Web { client, bound: REQUEST }
     }
@@ -129,7 +145,11 @@ impl Web {
             let answer = self.client.request(request).await?;
             let (parts, body) = answer.into_parts();
             let body = body.collect().await?.to_bytes();
-            anyhow::Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
+            anyhow::Ok(Reply {
+                status: parts.status.as_u16(),
+                headers: parts.headers,
+                body,
+            })
         };
         match tokio::time::timeout(self.bound, exchange).await {
             Ok(reply) => reply,
@@ -150,6 +170,12 @@ impl Web {
     /// # Errors
     /// As [`Web::send`].
     pub async fn post(&self, url: &str, body: &Value) -> anyhow::Result<Reply> {
-        self.send(Method::POST, url, &[("content-type", "application/json")], body.to_string()).await
+        self.send(
+            Method::POST,
+            url,
+            &[("content-type", "application/json")],
+            body.to_string(),
+        )
+        .await
     }
 }

@@ -67,13 +67,21 @@ impl Workload {
                 })
             })
             .collect();
-        Workload { recorder, stop, clients }
+        Workload {
+            recorder,
+            stop,
+            clients,
+        }
     }
 
     /// How many writes were acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.recorder.operations().iter().filter(|operation| matches!(operation.op.answer, Answer::Put(_))).count()
+        self.recorder
+            .operations()
+            .iter()
+            .filter(|operation| matches!(operation.op.answer, Answer::Put(_)))
+            .count()
     }
 
     /// Lets every client finish what it is doing; what they saw.
@@ -95,7 +103,9 @@ impl Client {
         let action = self.draw(key);
         let member = self.members[self.random.random_range(0..self.members.len())].clone();
         let called = self.recorder.now();
-        let Some(answer) = ask(&member, &format!("k{key}"), &action).await else { return };
+        let Some(answer) = ask(&member, &format!("k{key}"), &action).await else {
+            return;
+        };
         match (&action, &answer) {
             (Action::Put(value) | Action::Swap { value, .. }, Answer::Put(_) | Answer::Swapped(Some(_))) => {
                 self.seen[key as usize] = Some(*value);
@@ -111,9 +121,10 @@ impl Client {
         match self.random.random_range(0..100) {
             0..45 => Action::Get,
             45..80 => Action::Put(self.values.fetch_add(1, Ordering::Relaxed)),
-            80..92 => {
-                Action::Swap { expected: self.seen[key as usize], value: self.values.fetch_add(1, Ordering::Relaxed) }
-            }
+            80..92 => Action::Swap {
+                expected: self.seen[key as usize],
+                value: self.values.fetch_add(1, Ordering::Relaxed),
+            },
             _ => Action::Delete,
         }
     }
@@ -124,7 +135,9 @@ async fn ask(member: &Etcd, key: &str, action: &Action) -> Option<Answer> {
     let (path, body) = request(key, action);
     match member.call(path, &body).await {
         Err(error) => {
-            let refused = error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|e| e.is_connect());
+            let refused = error
+                .downcast_ref::<hyper_util::client::legacy::Error>()
+                .is_some_and(|e| e.is_connect());
             (!refused).then_some(Answer::Unknown)
         }
         Ok(reply) if reply.status == 200 => Some(answer(action, &reply.json())),
@@ -158,7 +171,10 @@ fn answer(action: &Action, reply: &Value) -> Answer {
         Action::Swap { .. } => Answer::Swapped(reply["succeeded"].as_bool().unwrap_or_default().then_some(revision)),
         Action::Get => Answer::Found(reply["kvs"].get(0).map(|kv| {
             let value = decode(&kv["value"]);
-            (value.parse().unwrap_or_else(|_| panic!("nobody wrote {value}")), number(&kv["mod_revision"]))
+            (
+                value.parse().unwrap_or_else(|_| panic!("nobody wrote {value}")),
+                number(&kv["mod_revision"]),
+            )
         })),
     }
 }

@@ -1,8 +1,11 @@
 //! Bad requests get their exact error, and change nothing.
 
+use std::time::Duration;
+
 use http::Method;
-use kvorum_tests::cluster::Cluster;
+use kvorum_tests::cluster::{Cluster, program};
 use kvorum_tests::etcd::encode;
+use kvorum_tests::process::Process;
 use serde_json::{Value, json};
 
 /// A bad request on one of etcd's paths, and what etcd 3.7.3 answers.
@@ -16,44 +19,131 @@ struct Bad {
 }
 
 fn bad(path: &'static str, body: impl ToString, status: u16, code: i64, message: &'static str) -> Bad {
-    Bad { path, body: body.to_string(), status, code, message }
+    Bad {
+        path,
+        body: body.to_string(),
+        status,
+        code,
+        message,
+    }
 }
 
 fn refusals() -> Vec<Bad> {
     let (key, value) = (encode("key"), encode("value"));
     let put = json!({"request_put": {"key": key, "value": value}});
-    let many: Vec<Value> =
-        (0..129).map(|n| json!({"request_put": {"key": encode(format!("k{n}")), "value": value}})).collect();
+    let many: Vec<Value> = (0..129)
+        .map(|n| json!({"request_put": {"key": encode(format!("k{n}")), "value": value}}))
+        .collect();
     let overlap = json!({"request_delete_range": {"key": encode("a"), "range_end": encode("z")}});
     let mut cases = vec![
         bad("kv/put", "{}", 400, 3, "etcdserver: key is not provided"),
         bad("kv/put", "", 400, 3, "etcdserver: key is not provided"),
         bad("kv/range", "{}", 400, 3, "etcdserver: key is not provided"),
         bad("kv/deleterange", "{}", 400, 3, "etcdserver: key is not provided"),
-        bad("kv/put", json!({"key": key, "value": value, "lease": 99}), 404, 5, "etcdserver: requested lease not found"),
-        bad("kv/put", json!({"key": key, "value": value, "ignore_value": true}), 400, 3, "etcdserver: value is provided"),
-        bad("kv/put", json!({"key": key, "lease": 5, "ignore_lease": true}), 400, 3, "etcdserver: lease is provided"),
-        bad("kv/put", json!({"key": encode("absent"), "ignore_value": true}), 400, 3, "etcdserver: key not found"),
-        bad("kv/txn", json!({"success": many}), 400, 3, "etcdserver: too many operations in txn request"),
-        bad("kv/txn", json!({"success": [put, put]}), 400, 3, "etcdserver: duplicate key given in txn request"),
-        bad("kv/txn", json!({"failure": [put, overlap]}), 400, 3, "etcdserver: duplicate key given in txn request"),
-        bad("kv/txn", json!({"success": [{"request_put": {}}]}), 400, 3, "etcdserver: key is not provided"),
-        bad("kv/txn", json!({"compare": [{"target": "MOD"}]}), 400, 3, "etcdserver: key is not provided"),
+        bad(
+            "kv/put",
+            json!({"key": key, "value": value, "lease": 99}),
+            404,
+            5,
+            "etcdserver: requested lease not found",
+        ),
+        bad(
+            "kv/put",
+            json!({"key": key, "value": value, "ignore_value": true}),
+            400,
+            3,
+            "etcdserver: value is provided",
+        ),
+        bad(
+            "kv/put",
+            json!({"key": key, "lease": 5, "ignore_lease": true}),
+            400,
+            3,
+            "etcdserver: lease is provided",
+        ),
+        bad(
+            "kv/put",
+            json!({"key": encode("absent"), "ignore_value": true}),
+            400,
+            3,
+            "etcdserver: key not found",
+        ),
+        bad(
+            "kv/txn",
+            json!({"success": many}),
+            400,
+            3,
+            "etcdserver: too many operations in txn request",
+        ),
+        bad(
+            "kv/txn",
+            json!({"success": [put, put]}),
+            400,
+            3,
+            "etcdserver: duplicate key given in txn request",
+        ),
+        bad(
+            "kv/txn",
+            json!({"failure": [put, overlap]}),
+            400,
+            3,
+            "etcdserver: duplicate key given in txn request",
+        ),
+        bad(
+            "kv/txn",
+            json!({"success": [{"request_put": {}}]}),
+            400,
+            3,
+            "etcdserver: key is not provided",
+        ),
+        bad(
+            "kv/txn",
+            json!({"compare": [{"target": "MOD"}]}),
+            400,
+            3,
+            "etcdserver: key is not provided",
+        ),
         bad("kv/txn", json!({"success": [{}]}), 400, 3, "etcdserver: key not found"),
-        bad("kv/range", json!({"key": key, "sort_order": 7}), 400, 3, "etcdserver: invalid sort option"),
+        bad(
+            "kv/range",
+            json!({"key": key, "sort_order": 7}),
+            400,
+            3,
+            "etcdserver: invalid sort option",
+        ),
     ];
     let future = "etcdserver: mvcc: required revision is a future revision";
-    cases.push(bad("kv/range", json!({"key": key, "revision": 1_000_000}), 400, 11, future));
-    cases.push(bad("kv/txn", json!({"success": [{"request_range": {"key": key, "revision": 99_999}}]}), 400, 11, future));
+    cases.push(bad(
+        "kv/range",
+        json!({"key": key, "revision": 1_000_000}),
+        400,
+        11,
+        future,
+    ));
+    cases.push(bad(
+        "kv/txn",
+        json!({"success": [{"request_range": {"key": key, "revision": 99_999}}]}),
+        400,
+        11,
+        future,
+    ));
     cases
 }
 
 /// Bodies that are no message at all: the code is etcd's, the text its parser's.
 fn unreadable() -> Vec<Bad> {
     let bodies = [
-        "{", "[", "\"text\"", "7", "{\"key\": 5}", "{\"key\": \"%%%\"}", "{\"key\": \"Zm9v\", \"limit\": 1.5}",
-        "{\"key\": \"Zm9v\", \"serializable\": \"true\"}", "{\"key\": \"Zm9v\", \"limit\": \"9223372036854775808\"}",
-        "\u{0}", "{\"key\": \"Zm9v\" \"limit\": 1}",
+        "{",
+        "[",
+        "\"text\"",
+        "7",
+        "{\"key\": 5}",
+        "{\"key\": \"%%%\"}",
+        "{\"key\": \"Zm9v\", \"limit\": 1.5}",
+        "{\"key\": \"Zm9v\", \"serializable\": \"true\"}",
+        "{\"key\": \"Zm9v\", \"limit\": \"9223372036854775808\"}",
+        "\u{0}",
+        "{\"key\": \"Zm9v\" \"limit\": 1}",
     ];
     bodies.iter().map(|body| bad("kv/range", body, 400, 3, "")).collect()
 }
@@ -68,24 +158,41 @@ async fn etcd_paths_refuse_as_etcd_does_and_change_nothing() {
     for at in [leader, (leader + 1) % 3] {
         for case in refusals().into_iter().chain(unreadable()) {
             let url = format!("{}/v3/{}", cluster.url(at), case.path);
-            let reply = cluster.web.send(Method::POST, &url, &[], case.body.clone()).await.unwrap();
+            let reply = cluster
+                .web
+                .send(Method::POST, &url, &[], case.body.clone())
+                .await
+                .unwrap();
             let json = reply.json();
             let message = json["message"].as_str().unwrap_or_default();
             let right = reply.status == case.status
                 && json["code"] == case.code
-                && if case.message.is_empty() { !message.is_empty() } else { message == case.message }
+                && if case.message.is_empty() {
+                    !message.is_empty()
+                } else {
+                    message == case.message
+                }
                 && reply.header("content-type").starts_with("application/json");
             if !right {
                 let body: String = case.body.chars().take(80).collect();
                 wrong.push(format!(
                     "n{at} {} {body}\n  expected {} {} {:?}\n  got {} {}",
-                    case.path, case.status, case.code, case.message, reply.status, reply.text()
+                    case.path,
+                    case.status,
+                    case.code,
+                    case.message,
+                    reply.status,
+                    reply.text()
                 ));
             }
         }
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(cluster.at(0).revision().await.unwrap(), before, "a refused request changed something");
+    assert_eq!(
+        cluster.at(0).revision().await.unwrap(),
+        before,
+        "a refused request changed something"
+    );
     assert_eq!(cluster.at(0).get("key").await.unwrap().as_deref(), Some("before"));
 }
 
@@ -94,15 +201,30 @@ async fn too_large_is_said_in_two_ways_as_in_etcd() {
     let cluster = Cluster::plain(1).await;
     let put = |bytes: usize| json!({"key": encode("large"), "value": encode(vec![b'x'; bytes])});
     let etcd = cluster.at(0);
-    etcd.ask("kv/put", &put(1_400_000)).await.expect("below the limit of 1.5 MiB");
+    etcd.ask("kv/put", &put(1_400_000))
+        .await
+        .expect("below the limit of 1.5 MiB");
     let before = etcd.revision().await.unwrap();
     let large = etcd.call("kv/put", &put(1_700_000)).await.unwrap();
-    assert_eq!((large.status, large.json()["code"].as_i64()), (400, Some(3)), "{}", large.text());
+    assert_eq!(
+        (large.status, large.json()["code"].as_i64()),
+        (400, Some(3)),
+        "{}",
+        large.text()
+    );
     assert_eq!(large.json()["message"], "etcdserver: request is too large");
     let huge = etcd.call("kv/put", &put(3_000_000)).await.unwrap();
-    assert_eq!((huge.status, huge.json()["code"].as_i64()), (429, Some(8)), "{}", huge.text());
+    assert_eq!(
+        (huge.status, huge.json()["code"].as_i64()),
+        (429, Some(8)),
+        "{}",
+        huge.text()
+    );
     let message = huge.json()["message"].as_str().unwrap_or_default().to_owned();
-    assert!(message.starts_with("grpc: received message larger than max"), "{message}");
+    assert!(
+        message.starts_with("grpc: received message larger than max"),
+        "{message}"
+    );
     assert!(message.ends_with("vs. 2097152)"), "{message}");
     assert_eq!(etcd.revision().await.unwrap(), before);
 }
@@ -117,9 +239,17 @@ async fn paths_and_methods_that_do_not_exist() {
         (Method::POST, "/v3/", 404, json!(5), "Not Found"),
     ];
     for (method, path, status, code, message) in cases {
-        let reply = cluster.web.send(method.clone(), &format!("{}{path}", cluster.url(0)), &[], "{}").await.unwrap();
+        let reply = cluster
+            .web
+            .send(method.clone(), &format!("{}{path}", cluster.url(0)), &[], "{}")
+            .await
+            .unwrap();
         let json = reply.json();
-        assert_eq!((reply.status, &json["code"], json["message"].as_str()), (status, &code, Some(message)), "{method} {path}");
+        assert_eq!(
+            (reply.status, &json["code"], json["message"].as_str()),
+            (status, &code, Some(message)),
+            "{method} {path}"
+        );
     }
 }
 
@@ -147,23 +277,41 @@ async fn plain_paths_answer_with_problem_documents() {
         let url = format!("{}{path}", cluster.url(0));
         let reply = cluster.web.send(method.clone(), &url, headers, "x").await.unwrap();
         let json = reply.json();
-        let complete = ["type", "title", "detail"].iter().all(|field| json[field].as_str().is_some_and(|s| !s.is_empty()));
+        let complete = ["type", "title", "detail"]
+            .iter()
+            .all(|field| json[field].as_str().is_some_and(|s| !s.is_empty()));
         let right = reply.status == status
             && json["code"] == code
             && json["status"] == status
             && complete
             && reply.header("content-type").starts_with("application/problem+json");
         if !right {
-            wrong.push(format!("{method} {path}: expected {status} {code}, got {} {}", reply.status, reply.text()));
+            wrong.push(format!(
+                "{method} {path}: expected {status} {code}, got {} {}",
+                reply.status,
+                reply.text()
+            ));
         }
     }
     let url = format!("{}/v1/kv/key", cluster.url(0));
-    let large = cluster.web.send(Method::PUT, &url, &[], vec![b'x'; 2_500_000]).await.unwrap();
+    let large = cluster
+        .web
+        .send(Method::PUT, &url, &[], vec![b'x'; 2_500_000])
+        .await
+        .unwrap();
     if large.status != 413 || large.json()["code"] != "TooLarge" {
-        wrong.push(format!("PUT of 2.5 MB: expected 413 TooLarge, got {} {}", large.status, large.text()));
+        wrong.push(format!(
+            "PUT of 2.5 MB: expected 413 TooLarge, got {} {}",
+            large.status,
+            large.text()
+        ));
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(cluster.at(0).revision().await.unwrap(), 1, "a refused request changed something");
+    assert_eq!(
+        cluster.at(0).revision().await.unwrap(),
+        1,
+        "a refused request changed something"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,14 +326,16 @@ async fn settings_that_make_no_sense_end_the_start_with_a_sentence() {
     ];
     for (flags, named) in cases {
         let folder = tempfile::tempdir().unwrap();
-        let output = std::process::Command::new(kvorum_tests::cluster::program())
-            .arg("serve")
-            .args(["--data-dir", &folder.path().join("data").display().to_string()])
-            .args(flags)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert!(!output.status.success(), "{flags:?} was accepted");
+        let data = folder.path().join("data").display().to_string();
+        let arguments: Vec<String> = ["serve", "--data-dir", &data]
+            .iter()
+            .chain(flags)
+            .map(|argument| (*argument).to_owned())
+            .collect();
+        let mut process = Process::start(&program(), &arguments, &folder.path().join("log"));
+        let ended = process.gone(Duration::from_secs(10)).await;
+        let said = process.output();
+        assert!(!ended.success(), "{flags:?} was accepted");
         assert!(said.contains(named) && !said.contains("panicked"), "{flags:?}: {said}");
     }
 }

@@ -18,7 +18,11 @@ async fn every_member_sees_at_once_what_any_has_written() {
             newest = revision;
             for (reader, other) in members.iter().enumerate() {
                 let seen = other.get("key").await.unwrap();
-                assert_eq!(seen.as_deref(), Some(value.as_str()), "written at n{writer}, read at n{reader}");
+                assert_eq!(
+                    seen.as_deref(),
+                    Some(value.as_str()),
+                    "written at n{writer}, read at n{reader}"
+                );
             }
         }
     }
@@ -52,9 +56,19 @@ async fn check_member(member: &Etcd, prefix: &str) {
     assert_eq!((number(&page["count"]), page["more"].as_bool()), (4, Some(true)));
     assert_eq!(keys(&page), [format!("{prefix}a"), format!("{prefix}b")]);
     let old = range(member, json!({"key": key("a"), "revision": first.to_string()})).await;
-    assert_eq!(decode(&old["kvs"][0]["value"]), "1", "an old revision still reads as it was");
+    assert_eq!(
+        decode(&old["kvs"][0]["value"]),
+        "1",
+        "an old revision still reads as it was"
+    );
     let now = range(member, json!({"key": key("a")})).await;
-    assert_eq!((number(&now["kvs"][0]["version"]), number(&now["kvs"][0]["create_revision"])), (2, first));
+    assert_eq!(
+        (
+            number(&now["kvs"][0]["version"]),
+            number(&now["kvs"][0]["create_revision"])
+        ),
+        (2, first)
+    );
     let ids = range(member, json!({"key": key("a"), "keys_only": true})).await;
     assert!(ids["kvs"][0].get("value").is_none(), "{ids}");
 
@@ -65,16 +79,38 @@ async fn check_member(member: &Etcd, prefix: &str) {
     });
     let taken = member.ask("kv/txn", &swap).await.unwrap();
     assert_eq!(taken["succeeded"], true);
-    assert_eq!(decode(&taken["responses"][1]["response_range"]["kvs"][0]["value"]), "3", "later steps see earlier ones");
+    assert_eq!(
+        decode(&taken["responses"][1]["response_range"]["kvs"][0]["value"]),
+        "3",
+        "later steps see earlier ones"
+    );
     let refused = member.ask("kv/txn", &swap).await.unwrap();
     assert!(refused.get("succeeded").is_none(), "false is absent: {refused}");
-    assert_eq!(decode(&refused["responses"][0]["response_range"]["kvs"][0]["value"]), "b");
+    assert_eq!(
+        decode(&refused["responses"][0]["response_range"]["kvs"][0]["value"]),
+        "b"
+    );
 
-    let gone = member.ask("kv/deleterange", &json!({"key": key(""), "range_end": end, "prev_kv": true})).await.unwrap();
-    assert_eq!((number(&gone["deleted"]), gone["prev_kvs"].as_array().map(Vec::len)), (4, Some(4)));
+    let gone = member
+        .ask(
+            "kv/deleterange",
+            &json!({"key": key(""), "range_end": end, "prev_kv": true}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (number(&gone["deleted"]), gone["prev_kvs"].as_array().map(Vec::len)),
+        (4, Some(4))
+    );
     let nothing = range(member, json!({"key": key(""), "range_end": end})).await;
-    assert!(nothing.get("kvs").is_none() && nothing.get("count").is_none(), "zero is absent: {nothing}");
-    assert_eq!(number(&nothing["header"]["revision"]), number(&gone["header"]["revision"]));
+    assert!(
+        nothing.get("kvs").is_none() && nothing.get("count").is_none(),
+        "zero is absent: {nothing}"
+    );
+    assert_eq!(
+        number(&nothing["header"]["revision"]),
+        number(&gone["header"]["revision"])
+    );
 }
 
 async fn put(member: &Etcd, body: Value) -> Value {
@@ -86,7 +122,12 @@ async fn range(member: &Etcd, body: Value) -> Value {
 }
 
 fn keys(reply: &Value) -> Vec<String> {
-    reply["kvs"].as_array().into_iter().flatten().map(|kv| decode(&kv["key"])).collect()
+    reply["kvs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|kv| decode(&kv["key"]))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,15 +141,31 @@ async fn members_and_status_say_the_same_everywhere() {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|m| (id(&m["ID"]), m["name"].to_string(), format!("{}{}", m["peerURLs"], m["clientURLs"])))
+            .map(|m| {
+                (
+                    id(&m["ID"]),
+                    m["name"].to_string(),
+                    format!("{}{}", m["peerURLs"], m["clientURLs"]),
+                )
+            })
             .collect();
         members.sort();
         assert_eq!(members.len(), 3, "{list}");
         let status = member.ask("maintenance/status", &json!({})).await.unwrap();
-        for field in ["version", "dbSize", "leader", "raftIndex", "raftTerm", "raftAppliedIndex"] {
+        for field in [
+            "version",
+            "dbSize",
+            "leader",
+            "raftIndex",
+            "raftTerm",
+            "raftAppliedIndex",
+        ] {
             assert!(status.get(field).is_some(), "status lacks {field}: {status}");
         }
-        assert!(members.iter().any(|(member, _, _)| *member == id(&status["leader"])), "{status} {list}");
+        assert!(
+            members.iter().any(|(member, _, _)| *member == id(&status["leader"])),
+            "{status} {list}"
+        );
         assert_ne!(id(&status["header"]["cluster_id"]), 0);
         seen.push((members, id(&status["header"]["cluster_id"]), id(&status["leader"])));
     }
@@ -128,9 +185,14 @@ async fn one_tls_port_speaks_http_1_and_2_with_and_without_a_client_certificate(
     ];
     for (name, web) in clients {
         let etcd = Etcd::new(web, cluster.url(0));
-        etcd.put("key", name).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        etcd.put("key", name)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
         assert_eq!(etcd.get("key").await.unwrap().as_deref(), Some(name));
     }
     let stranger = Etcd::new(Web::new(None, None), cluster.url(0));
-    assert!(stranger.get("key").await.is_err(), "a client that does not know the CA must not be satisfied");
+    assert!(
+        stranger.get("key").await.is_err(),
+        "a client that does not know the CA must not be satisfied"
+    );
 }

@@ -8,7 +8,11 @@ use serde_json::json;
 /// One call at one member.
 async fn call(cluster: &Cluster, at: usize, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let url = format!("{}{path}", cluster.url(at));
-    cluster.web.send(method, &url, headers, body.to_owned()).await.unwrap_or_else(|error| panic!("{url}: {error:#}"))
+    cluster
+        .web
+        .send(method, &url, headers, body.to_owned())
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error:#}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,10 +26,21 @@ async fn keys_are_written_and_read_without_base64_at_every_member() {
         let get = call(&cluster, other, Method::GET, &path, &[], "").await;
         assert_eq!(get.status, 200, "{}", get.text());
         let entry = get.json();
-        assert_eq!((&entry["key"], &entry["value"]), (&json!(format!("greeting/{at}")), &json!("good day")));
+        assert_eq!(
+            (&entry["key"], &entry["value"]),
+            (&json!(format!("greeting/{at}")), &json!("good day"))
+        );
         assert_eq!(entry["version"], 1);
         assert_eq!(get.header("etag"), format!("\"{}\"", entry["mod_revision"]));
-        let raw = call(&cluster, other, Method::GET, &path, &[("accept", "application/octet-stream")], "").await;
+        let raw = call(
+            &cluster,
+            other,
+            Method::GET,
+            &path,
+            &[("accept", "application/octet-stream")],
+            "",
+        )
+        .await;
         assert_eq!(raw.text(), "good day");
         let deleted = call(&cluster, other, Method::DELETE, &path, &[], "").await;
         assert_eq!((deleted.status, &deleted.json()["deleted"]), (200, &json!(1)));
@@ -38,20 +53,42 @@ async fn an_etag_swaps_only_what_was_seen() {
     let cluster = Cluster::plain(1).await;
     let swap = async |header: (&str, &str), body: &str| {
         let reply = call(&cluster, 0, Method::PUT, "/v1/kv/lock", &[header], body).await;
-        (reply.status, reply.header("etag").to_owned(), reply.json()["code"].clone())
+        (
+            reply.status,
+            reply.header("etag").to_owned(),
+            reply.json()["code"].clone(),
+        )
     };
     let (status, first, _) = swap(("if-none-match", "*"), "me").await;
-    assert!(matches!(status, 200 | 201), "a key that does not exist can be made: {status}");
+    assert!(
+        matches!(status, 200 | 201),
+        "a key that does not exist can be made: {status}"
+    );
     let (status, _, code) = swap(("if-none-match", "*"), "you").await;
-    assert_eq!((status, code), (412, json!("PreconditionFailed")), "one that exists cannot");
+    assert_eq!(
+        (status, code),
+        (412, json!("PreconditionFailed")),
+        "one that exists cannot"
+    );
     let (status, second, _) = swap(("if-match", &first), "me again").await;
     assert_eq!(status, 200);
     assert_ne!(first, second);
     let (status, _, _) = swap(("if-match", &first), "you").await;
     assert_eq!(status, 412, "an old ETag no longer matches");
     let get = call(&cluster, 0, Method::GET, "/v1/kv/lock", &[], "").await;
-    assert_eq!((get.json()["value"].as_str(), get.header("etag")), (Some("me again"), second.as_str()));
-    let unchanged = call(&cluster, 0, Method::GET, "/v1/kv/lock", &[("if-none-match", &second)], "").await;
+    assert_eq!(
+        (get.json()["value"].as_str(), get.header("etag")),
+        (Some("me again"), second.as_str())
+    );
+    let unchanged = call(
+        &cluster,
+        0,
+        Method::GET,
+        "/v1/kv/lock",
+        &[("if-none-match", &second)],
+        "",
+    )
+    .await;
     assert!(matches!(unchanged.status, 200 | 304), "{}", unchanged.status);
 }
 
@@ -60,12 +97,21 @@ async fn only_one_of_many_swappers_wins() {
     let cluster = Cluster::plain(3).await;
     let swap = |at: usize| {
         let (web, url) = (cluster.web.clone(), format!("{}/v1/kv/once", cluster.url(at % 3)));
-        async move { web.send(Method::PUT, &url, &[("if-none-match", "*")], at.to_string()).await.unwrap().status }
+        async move {
+            web.send(Method::PUT, &url, &[("if-none-match", "*")], at.to_string())
+                .await
+                .unwrap()
+                .status
+        }
     };
     let statuses = futures::future::join_all((0..24).map(swap)).await;
     let winners = statuses.iter().filter(|status| matches!(status, 200 | 201)).count();
     assert_eq!(winners, 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 23, "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 412).count(),
+        23,
+        "{statuses:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,20 +122,36 @@ async fn values_that_are_not_text_come_back_whole() {
     cluster.web.send(Method::PUT, &url, &[], bytes.clone()).await.unwrap();
     let json = cluster.web.get(&url).await.unwrap().json();
     assert!(json.get("value").is_none(), "{json}");
-    let decoded = base64_simd::STANDARD.decode_to_vec(json["value_base64"].as_str().unwrap()).unwrap();
+    let decoded = base64_simd::STANDARD
+        .decode_to_vec(json["value_base64"].as_str().unwrap())
+        .unwrap();
     assert_eq!(decoded, bytes);
-    let raw = cluster.web.send(Method::GET, &url, &[("accept", "application/octet-stream")], "").await.unwrap();
+    let raw = cluster
+        .web
+        .send(Method::GET, &url, &[("accept", "application/octet-stream")], "")
+        .await
+        .unwrap();
     assert_eq!(raw.body, bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_with_any_characters_are_percent_encoded() {
     let cluster = Cluster::plain(1).await;
-    for (path, key) in [("a%20b", "a b"), ("%C3%A9t%C3%A9", "été"), ("a%2Fb", "a/b"), ("a/b/c", "a/b/c"), ("x%3Fy", "x?y")] {
+    for (path, key) in [
+        ("a%20b", "a b"),
+        ("%C3%A9t%C3%A9", "été"),
+        ("a%2Fb", "a/b"),
+        ("a/b/c", "a/b/c"),
+        ("x%3Fy", "x?y"),
+    ] {
         let path = format!("/v1/kv/{path}");
         call(&cluster, 0, Method::PUT, &path, &[], key).await;
         let entry = call(&cluster, 0, Method::GET, &path, &[], "").await.json();
-        assert_eq!((entry["key"].as_str(), entry["value"].as_str()), (Some(key), Some(key)), "{path}");
+        assert_eq!(
+            (entry["key"].as_str(), entry["value"].as_str()),
+            (Some(key), Some(key)),
+            "{path}"
+        );
     }
 }
 
@@ -107,8 +169,17 @@ async fn pages_give_one_consistent_list() {
         let page = call(&cluster, 0, Method::GET, &path, &[], "").await;
         assert_eq!(page.status, 200, "{path}: {}", page.text());
         let page = page.json();
-        assert_eq!(page["count"], if pages == 0 { json!(25) } else { page["count"].clone() });
-        seen.extend(page["kvs"].as_array().unwrap().iter().map(|kv| kv["key"].as_str().unwrap().to_owned()));
+        assert_eq!(
+            page["count"],
+            if pages == 0 { json!(25) } else { page["count"].clone() }
+        );
+        seen.extend(
+            page["kvs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|kv| kv["key"].as_str().unwrap().to_owned()),
+        );
         next = page["next"].as_str().map(str::to_owned);
         pages += 1;
         // A key that comes after the first page was read belongs to none of the later ones.
@@ -133,6 +204,10 @@ async fn the_cluster_describes_itself() {
         let leaders: Vec<_> = members.iter().filter(|member| member["leader"] == true).collect();
         assert_eq!(leaders.len(), 1, "{seen}");
         assert_eq!(leaders[0]["id"], seen["leader_id"]);
-        assert_eq!(seen["leader_id"].as_str().map(str::len), Some(16), "ids are 16 hex digits: {seen}");
+        assert_eq!(
+            seen["leader_id"].as_str().map(str::len),
+            Some(16),
+            "ids are 16 hex digits: {seen}"
+        );
     }
 }

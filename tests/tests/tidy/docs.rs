@@ -6,7 +6,9 @@ use crate::tree::{Source, Violations, paths, sources, text};
 fn targets() -> Vec<String> {
     let makefile = text("Makefile");
     let names = makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: "));
-    names.flat_map(|line| line.split_whitespace().map(str::to_owned)).collect()
+    names
+        .flat_map(|line| line.split_whitespace().map(str::to_owned))
+        .collect()
 }
 
 /// The words between back-quotes on a line.
@@ -15,7 +17,10 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn pages() -> Vec<Source> {
-    sources(&[".md"]).into_iter().filter(|page| page.name() != "CHANGELOG.md").collect()
+    sources(&[".md"])
+        .into_iter()
+        .filter(|page| page.name() != "CHANGELOG.md")
+        .collect()
 }
 
 #[test]
@@ -25,7 +30,9 @@ fn make_targets_exist() {
     for page in pages() {
         for (number, line) in page.lines() {
             let code = quoted(line).chain(line.trim().starts_with("make ").then(|| line.trim()));
-            for target in code.filter_map(|code| code.strip_prefix("make ")).filter_map(|rest| rest.split_whitespace().next())
+            for target in code
+                .filter_map(|code| code.strip_prefix("make "))
+                .filter_map(|rest| rest.split_whitespace().next())
             {
                 if !known.iter().any(|name| name == target) && !target.contains('<') {
                     found.add(&page.path, number, format!("the Makefile has no target `{target}`"));
@@ -46,7 +53,11 @@ fn is_path(word: &str, top: &[String]) -> bool {
 #[test]
 fn named_paths_exist() {
     let all = paths();
-    let mut top: Vec<String> = all.iter().filter_map(|path| path.split_once('/')).map(|(top, _)| top.to_owned()).collect();
+    let mut top: Vec<String> = all
+        .iter()
+        .filter_map(|path| path.split_once('/'))
+        .map(|(top, _)| top.to_owned())
+        .collect();
     top.dedup();
     let mut found = Violations::default();
     for page in pages() {
@@ -70,7 +81,10 @@ fn named_types_exist() {
         for (number, line) in page.lines() {
             for word in quoted(line).filter(|word| is_type(word)) {
                 let defined = ["struct ", "enum ", "trait ", "type "].map(|kind| format!("{kind}{word}"));
-                if !code.iter().any(|file| defined.iter().any(|definition| file.text.contains(definition.as_str()))) {
+                if !code
+                    .iter()
+                    .any(|file| defined.iter().any(|definition| file.text.contains(definition.as_str())))
+                {
                     found.add(&page.path, number, format!("there is no type `{word}`"));
                 }
             }
@@ -125,11 +139,18 @@ fn resolve(folder: &str, target: &str) -> String {
 #[test]
 fn decisions_are_numbered() {
     let mut found = Violations::default();
-    let records: Vec<_> = pages().into_iter().filter(|page| page.path.starts_with("docs/decisions/")).collect();
+    let records: Vec<_> = pages()
+        .into_iter()
+        .filter(|page| page.path.starts_with("docs/decisions/"))
+        .collect();
     for (index, record) in records.iter().enumerate() {
         let number = index + 1;
         if !record.name().starts_with(&format!("{number:04}-")) {
-            found.add(&record.path, 1, format!("should be number {number:04}: records are numbered without gaps"));
+            found.add(
+                &record.path,
+                1,
+                format!("should be number {number:04}: records are numbered without gaps"),
+            );
         }
         if !record.text.starts_with(&format!("# {number}. ")) {
             found.add(&record.path, 1, format!("must open with `# {number}. <title>`"));
@@ -138,7 +159,10 @@ fn decisions_are_numbered() {
             found.add(&record.path, 1, "must say the decision and why");
         }
     }
-    assert!(!records.is_empty(), "the decision records have moved; this rule must follow them");
+    assert!(
+        !records.is_empty(),
+        "the decision records have moved; this rule must follow them"
+    );
     found.none();
 }
 
@@ -146,6 +170,12 @@ fn decisions_are_numbered() {
 fn the_changelog_knows_this_version() {
     let version = format!("## {}", env!("CARGO_PKG_VERSION"));
     let changelog = text("CHANGELOG.md");
-    let newest = changelog.lines().find(|line| line.starts_with("## ")).unwrap_or_default();
-    assert!(newest.starts_with(&version), "CHANGELOG.md: the newest entry is `{newest}`, the version `{version}`");
+    let newest = changelog
+        .lines()
+        .find(|line| line.starts_with("## "))
+        .unwrap_or_default();
+    assert!(
+        newest.starts_with(&version),
+        "CHANGELOG.md: the newest entry is `{newest}`, the version `{version}`"
+    );
 }

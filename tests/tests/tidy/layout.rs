@@ -6,8 +6,21 @@ use crate::tree::{Violations, paths, root, sources, text};
 const FILE_BYTES_MAX: u64 = 512 * 1024;
 
 /// Text files whose every line is checked.
-const TEXT: [&str; 13] =
-    [".rs", ".md", ".toml", ".yaml", ".yml", ".json", ".proto", ".sh", ".go", ".tpl", "Makefile", "/run", "Dockerfile"];
+const TEXT: [&str; 13] = [
+    ".rs",
+    ".md",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".proto",
+    ".sh",
+    ".go",
+    ".tpl",
+    "Makefile",
+    "/run",
+    "Dockerfile",
+];
 
 #[test]
 fn text_is_clean() {
@@ -25,7 +38,11 @@ fn text_is_clean() {
             }
         }
         if !file.text.is_empty() && (!file.text.ends_with('\n') || file.text.ends_with("\n\n")) {
-            found.add(&file.path, file.text.lines().count(), "must end in exactly one line feed");
+            found.add(
+                &file.path,
+                file.text.lines().count(),
+                "must end in exactly one line feed",
+            );
         }
     }
     found.none();
@@ -53,7 +70,10 @@ fn files_are_small() {
 
 /// Package manifests of the workspace, by path.
 fn manifests() -> Vec<String> {
-    paths().into_iter().filter(|path| path.ends_with("/Cargo.toml")).collect()
+    paths()
+        .into_iter()
+        .filter(|path| path.ends_with("/Cargo.toml"))
+        .collect()
 }
 
 #[test]
@@ -74,7 +94,11 @@ fn packages_share_lints_and_versions() {
             if line.starts_with('[') {
                 section = line.to_owned();
             } else if section.contains("dependencies") && line.contains('=') && line.contains("version") {
-                found.add(&path, index + 1, format!("versions live in the root Cargo.toml: {line}"));
+                found.add(
+                    &path,
+                    index + 1,
+                    format!("versions live in the root Cargo.toml: {line}"),
+                );
             }
         }
     }
@@ -85,18 +109,29 @@ fn packages_share_lints_and_versions() {
 fn scripts_are_used() {
     let mut found = Violations::default();
     let callers = sources(&["Makefile", ".md", "/run"]);
-    let scripts: Vec<_> = sources(&[""]).into_iter().filter(|file| file.path.starts_with("tests/scripts/")).collect();
-    assert!(!scripts.is_empty(), "the scripts have moved; this rule must follow them");
+    let scripts: Vec<_> = sources(&[""])
+        .into_iter()
+        .filter(|file| file.path.starts_with("tests/scripts/"))
+        .collect();
+    assert!(
+        !scripts.is_empty(),
+        "the scripts have moved; this rule must follow them"
+    );
     for script in &scripts {
         let name = script.name();
         let others = scripts.iter().filter(|other| other.path != script.path);
-        let named = |text: &str| text.contains(&format!("scripts/{name}")) || text.contains(&format!("SCRIPTS)/{name}"));
+        let named =
+            |text: &str| text.contains(&format!("scripts/{name}")) || text.contains(&format!("SCRIPTS)/{name}"));
         let beside = |text: &str| text.contains(&format!("/{name}"));
         if !callers.iter().any(|file| named(&file.text)) && !others.into_iter().any(|file| beside(&file.text)) {
             found.add(&script.path, 1, "nothing calls it");
         }
         if !script.text.starts_with("#!/bin/") || !script.text.lines().nth(1).unwrap_or_default().starts_with("# ") {
-            found.add(&script.path, 1, "must start with its interpreter and a sentence on what it does");
+            found.add(
+                &script.path,
+                1,
+                "must start with its interpreter and a sentence on what it does",
+            );
         }
     }
     found.none();

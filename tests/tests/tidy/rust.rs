@@ -12,12 +12,15 @@ const LINES_MAX: usize = 800;
 const LINES_ASK: usize = 500;
 
 /// Names that say nothing about what is inside.
-const NAMES_BANNED: [&str; 9] =
-    ["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "stuff"];
+const NAMES_BANNED: [&str; 9] = [
+    "util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "stuff",
+];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 1] =
-    [("tests/src/wait.rs", "the one poll interval of the black-box tests; every wait there is on a condition")];
+const SLEEPS_ALLOWED: [(&str, &str); 1] = [(
+    "tests/src/wait.rs",
+    "the one poll interval of the black-box tests; every wait there is on a condition",
+)];
 
 fn rust() -> Vec<Source> {
     sources(&[".rs"])
@@ -28,7 +31,11 @@ fn every_file_says_what_it_is_for() {
     let mut found = Violations::default();
     for file in rust() {
         if !file.text.starts_with("//!") {
-            found.add(&file.path, 1, "must open with `//!`: what it is for, what it keeps true, what it does not do");
+            found.add(
+                &file.path,
+                1,
+                "must open with `//!`: what it is for, what it keeps true, what it does not do",
+            );
         }
         if file.text.contains("//! Placeholder") {
             found.add(&file.path, 1, "is still a placeholder");
@@ -42,11 +49,19 @@ fn names_say_what_is_inside() {
     let mut found = Violations::default();
     for file in rust() {
         if file.name() == concat!("mod", ".rs") {
-            found.add(&file.path, 1, "name it `folder.rs` beside `folder/`, so that editor tabs can be told apart");
+            found.add(
+                &file.path,
+                1,
+                "name it `folder.rs` beside `folder/`, so that editor tabs can be told apart",
+            );
         }
         let parts = file.path.trim_end_matches(".rs").split('/');
         for part in parts.filter(|part| NAMES_BANNED.contains(part)) {
-            found.add(&file.path, 1, format!("`{part}` says nothing; name the thing that is inside"));
+            found.add(
+                &file.path,
+                1,
+                format!("`{part}` says nothing; name the thing that is inside"),
+            );
         }
     }
     found.none();
@@ -61,7 +76,10 @@ fn declares(text: &str, name: &str) -> bool {
             Some(rest) => rest,
             None => line,
         };
-        rest.trim_start().strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')).is_some_and(|rest| rest == name)
+        rest.trim_start()
+            .strip_prefix("mod ")
+            .and_then(|rest| rest.strip_suffix(';'))
+            .is_some_and(|rest| rest == name)
     })
 }
 
@@ -79,7 +97,12 @@ fn is_root(path: &str) -> bool {
 #[test]
 fn every_file_is_compiled() {
     let files = rust();
-    let text_of = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
+    let text_of = |path: &str| {
+        files
+            .iter()
+            .find(|file| file.path == path)
+            .map(|file| file.text.as_str())
+    };
     let mut found = Violations::default();
     for file in files.iter().filter(|file| !is_root(&file.path)) {
         let name = file.name().trim_end_matches(".rs");
@@ -87,9 +110,21 @@ fn every_file_is_compiled() {
             found.add(&file.path, 1, "lies outside every package");
             continue;
         };
-        let parents = [format!("{folder}.rs"), format!("{folder}/lib.rs"), format!("{folder}/main.rs")];
-        if !parents.iter().filter_map(|parent| text_of(parent)).any(|text| declares(text, name)) {
-            found.add(&file.path, 1, format!("no `mod {name};` in any of {}", parents.join(", ")));
+        let parents = [
+            format!("{folder}.rs"),
+            format!("{folder}/lib.rs"),
+            format!("{folder}/main.rs"),
+        ];
+        if !parents
+            .iter()
+            .filter_map(|parent| text_of(parent))
+            .any(|text| declares(text, name))
+        {
+            found.add(
+                &file.path,
+                1,
+                format!("no `mod {name};` in any of {}", parents.join(", ")),
+            );
         }
     }
     found.none();
@@ -101,9 +136,16 @@ fn files_stay_short() {
     for file in rust() {
         let lines = file.text.lines().count();
         if lines > LINES_MAX {
-            found.add(&file.path, lines, format!("{lines} lines; split it (at most {LINES_MAX})"));
+            found.add(
+                &file.path,
+                lines,
+                format!("{lines} lines; split it (at most {LINES_MAX})"),
+            );
         } else if lines > LINES_ASK {
-            println!("{}: {lines} lines, tests included; say in review why it is one file", file.path);
+            println!(
+                "{}: {lines} lines, tests included; say in review why it is one file",
+                file.path
+            );
         }
     }
     found.none();
@@ -135,24 +177,38 @@ fn nothing_unfinished_or_unsafe() {
 
 #[test]
 fn waits_are_for_conditions() {
-    let sleeping = [concat!("thread::sl", "eep("), concat!("time::sl", "eep("), concat!(" sl", "eep(")];
+    let sleeping = [
+        concat!("thread::sl", "eep("),
+        concat!("time::sl", "eep("),
+        concat!(" sl", "eep("),
+    ];
     let mut found = Violations::default();
     let files = rust();
     for file in &files {
-        if SLEEPS_ALLOWED.iter().any(|(path, _)| file.path == *path || path.ends_with('/') && file.path.starts_with(path))
+        if SLEEPS_ALLOWED
+            .iter()
+            .any(|(path, _)| file.path == *path || path.ends_with('/') && file.path.starts_with(path))
         {
             continue;
         }
         for (number, line) in file.lines() {
             let code = line.trim_start();
             if !code.starts_with("//") && sleeping.iter().any(|word| line.contains(word)) {
-                found.add(&file.path, number, format!("wait for a condition, or list the file with a reason: {code}"));
+                found.add(
+                    &file.path,
+                    number,
+                    format!("wait for a condition, or list the file with a reason: {code}"),
+                );
             }
         }
     }
     for (path, reason) in SLEEPS_ALLOWED {
         if !files.iter().any(|file| file.path.starts_with(path)) {
-            found.add(path, 1, format!("is in the list of allowed waits ({reason}) but does not exist"));
+            found.add(
+                path,
+                1,
+                format!("is in the list of allowed waits ({reason}) but does not exist"),
+            );
         }
     }
     found.none();

@@ -30,7 +30,10 @@ impl Source {
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the repository")
+        .to_path_buf()
 }
 
 /// Every file's path, sorted.
@@ -86,6 +89,11 @@ impl Violations {
 
     /// Fails the test with all of them, if there is any.
     pub(crate) fn none(self) {
-        assert!(self.0.is_empty(), "{} violation(s):\n{}\n", self.0.len(), self.0.join("\n"));
+        assert!(
+            self.0.is_empty(),
+            "{} violation(s):\n{}\n",
+            self.0.len(),
+            self.0.join("\n")
+        );
     }
 }
