@@ -1,0 +1,246 @@
+//! The closed list of commands that the log carries, and their bytes.
+//!
+//! ```text
+//! 01 tt pppp…    01 = format of this page, tt = kind, p = one protocol buffer message
+//! ```
+//! A command carries everything that deciding it needs, time included: the store has no clock. Kinds 16 to 31 are reserved for
+//! auth and 32 to 47 for alarms. Old members must refuse what they do not know, so an unknown kind is an error, never
+//! skipped.
+
+use bytes::Buf;
+use kvorum_api::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+use prost::Message;
+
+/// First byte of every encoded command.
+const FORMAT: u8 = 1;
+
+const PUT: u8 = 1;
+const DELETE_RANGE: u8 = 2;
+const TXN: u8 = 3;
+const COMPACT: u8 = 4;
+const LEASE_GRANT: u8 = 5;
+const LEASE_REVOKE: u8 = 6;
+const LEASE_CHECKPOINT: u8 = 7;
+const FENCE: u8 = 8;
+
+/// One replicated command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Sets one key.
+    Put(PutRequest),
+    /// Deletes the keys of a range.
+    DeleteRange(DeleteRangeRequest),
+    /// Compares, then does one of two lists of operations.
+    Txn(TxnRequest),
+    /// Forgets history before a revision. `physical` concerns only the caller's waiting.
+    Compact(CompactionRequest),
+    /// Makes a lease. The caller has drawn `id` if the client left it open, and has raised `ttl` to its minimum.
+    LeaseGrant {
+        /// Id of the lease; zero is refused.
+        id: i64,
+        /// Time to live, in seconds.
+        ttl: i64,
+        /// The proposer's time, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// Removes a lease and deletes the keys attached to it.
+    LeaseRevoke {
+        /// Id of the lease.
+        id: i64,
+    },
+    /// Sets how long leases still have: after keepalives, and before a change of leader.
+    LeaseCheckpoint {
+        /// The proposer's time, in milliseconds since 1970.
+        now_ms: u64,
+        /// The leases; those that are gone are passed over.
+        leases: Vec<LeaseRemaining>,
+    },
+    /// Makes the store remember the epoch of whoever changes the cluster, so that an older one is refused from now on.
+    Fence {
+        /// The epoch of the caller.
+        epoch: u64,
+    },
+}
+
+/// How long a lease still has, at the time of the checkpoint that carries it.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct LeaseRemaining {
+    /// Id of the lease.
+    #[prost(int64, tag = "1")]
+    pub id: i64,
+    /// Time until it expires, in milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub remaining_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LeaseGrant {
+    #[prost(int64, tag = "1")]
+    id: i64,
+    #[prost(int64, tag = "2")]
+    ttl: i64,
+    #[prost(uint64, tag = "3")]
+    now_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LeaseRevoke {
+    #[prost(int64, tag = "1")]
+    id: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LeaseCheckpoint {
+    #[prost(uint64, tag = "1")]
+    now_ms: u64,
+    #[prost(message, repeated, tag = "2")]
+    leases: Vec<LeaseRemaining>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Fence {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+}
+
+/// Why bytes are not a command. The member must stop: it can no longer follow the log.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum DecodeError {
+    /// There is no format or no kind.
+    #[error("a command of {0} bytes is too short")]
+    Short(usize),
+    /// Written by a build that this one does not understand.
+    #[error("commands of format {0} are not known to this build")]
+    Format(u8),
+    /// A kind of command that this build does not have.
+    #[error("commands of kind {0} are not known to this build")]
+    Kind(u8),
+    /// The message itself is damaged.
+    #[error("a command of kind {kind} cannot be read")]
+    Message {
+        /// The kind, as encoded.
+        kind: u8,
+        /// What is wrong.
+        #[source]
+        source: prost::DecodeError,
+    },
+}
+
+impl Command {
+    /// Appends the command's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Put(request) => write(out, PUT, request),
+            Self::DeleteRange(request) => write(out, DELETE_RANGE, request),
+            Self::Txn(request) => write(out, TXN, request),
+            Self::Compact(request) => write(out, COMPACT, request),
+            &Self::LeaseGrant { id, ttl, now_ms } => write(out, LEASE_GRANT, &LeaseGrant { id, ttl, now_ms }),
+            &Self::LeaseRevoke { id } => write(out, LEASE_REVOKE, &LeaseRevoke { id }),
+            Self::LeaseCheckpoint { now_ms, leases } => {
+                write(
+                    out,
+                    LEASE_CHECKPOINT,
+                    &LeaseCheckpoint {
+                        now_ms: *now_ms,
+                        leases: leases.clone(),
+                    },
+                );
+            }
+            &Self::Fence { epoch } => write(out, FENCE, &Fence { epoch }),
+        }
+    }
+
+    /// Reads a command; keys and values are copied out of a slice, and shared with a `Bytes`.
+    pub fn decode(mut bytes: impl Buf) -> Result<Self, DecodeError> {
+        let length = bytes.remaining();
+        if length < 2 {
+            return Err(DecodeError::Short(length));
+        }
+        let (format, kind) = (bytes.get_u8(), bytes.get_u8());
+        if format != FORMAT {
+            return Err(DecodeError::Format(format));
+        }
+        Self::message(kind, bytes).map_err(|error| match error {
+            Some(source) => DecodeError::Message { kind, source },
+            None => DecodeError::Kind(kind),
+        })
+    }
+
+    /// The command of a kind; an error of `None` is an unknown kind.
+    fn message(kind: u8, bytes: impl Buf) -> Result<Self, Option<prost::DecodeError>> {
+        Ok(match kind {
+            PUT => Self::Put(PutRequest::decode(bytes)?),
+            DELETE_RANGE => Self::DeleteRange(DeleteRangeRequest::decode(bytes)?),
+            TXN => Self::Txn(TxnRequest::decode(bytes)?),
+            COMPACT => Self::Compact(CompactionRequest::decode(bytes)?),
+            LEASE_GRANT => {
+                let LeaseGrant { id, ttl, now_ms } = LeaseGrant::decode(bytes)?;
+                Self::LeaseGrant { id, ttl, now_ms }
+            }
+            LEASE_REVOKE => Self::LeaseRevoke {
+                id: LeaseRevoke::decode(bytes)?.id,
+            },
+            LEASE_CHECKPOINT => {
+                let LeaseCheckpoint { now_ms, leases } = LeaseCheckpoint::decode(bytes)?;
+                Self::LeaseCheckpoint { now_ms, leases }
+            }
+            FENCE => Self::Fence {
+                epoch: Fence::decode(bytes)?.epoch,
+            },
+            _ => return Err(None),
+        })
+    }
+}
+
+fn write(out: &mut Vec<u8>, kind: u8, message: &impl Message) {
+    out.reserve(2 + message.encoded_len());
+    out.extend_from_slice(&[FORMAT, kind]);
+    message.encode_raw(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, DecodeError, LeaseRemaining};
+    use kvorum_api::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+    use proptest::prelude::*;
+    use test_case::test_case;
+
+    #[test_case(Command::Put(PutRequest { key: "k".into(), value: "v".into(), lease: -1, ..PutRequest::default() }); "put")]
+    #[test_case(Command::DeleteRange(DeleteRangeRequest { key: "k".into(), ..DeleteRangeRequest::default() }); "delete")]
+    #[test_case(Command::Txn(TxnRequest::default()); "txn")]
+    #[test_case(Command::Compact(CompactionRequest { revision: 7, physical: true }); "compact")]
+    #[test_case(Command::LeaseGrant { id: i64::MIN, ttl: 5, now_ms: u64::MAX }; "grant")]
+    #[test_case(Command::LeaseRevoke { id: 3 }; "revoke")]
+    #[test_case(Command::LeaseCheckpoint { now_ms: 1, leases: vec![LeaseRemaining { id: 2, remaining_ms: 3 }] }; "checkpoint")]
+    #[test_case(Command::Fence { epoch: 9 }; "fence")]
+    fn commands_survive_encoding(command: Command) {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        assert_eq!(Command::decode(&bytes[..]), Ok(command));
+    }
+
+    #[test_case(&[] => DecodeError::Short(0); "empty")]
+    #[test_case(&[1] => DecodeError::Short(1); "no kind")]
+    #[test_case(&[2, 1] => DecodeError::Format(2); "other format")]
+    #[test_case(&[1, 0] => DecodeError::Kind(0); "kind zero")]
+    #[test_case(&[1, 99] => DecodeError::Kind(99); "unknown kind")]
+    fn what_is_no_command_is_refused(bytes: &[u8]) -> DecodeError {
+        Command::decode(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn a_damaged_message_names_its_kind() {
+        assert!(matches!(
+            Command::decode(&[1, 3, 0xff][..]),
+            Err(DecodeError::Message { kind: 3, .. })
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn no_bytes_make_decoding_panic(kind in 0..12_u8, bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Command::decode(&[&[1, kind], &bytes[..]].concat()[..]);
+        }
+    }
+}

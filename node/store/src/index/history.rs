@@ -1,0 +1,138 @@
+//! What happened to one key.
+
+use super::versions::{Version, Versions};
+use crate::hash::Fingerprint;
+use crate::revision::Revision;
+use crate::tree::{Counted, Key};
+use std::sync::Arc;
+
+/// The newest state of a key. A deletion has version zero, and with it no create revision, lease or hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) revision: Revision,
+    pub(crate) create: i64,
+    pub(crate) version: i64,
+    pub(crate) lease: i64,
+    pub(crate) hash: Fingerprint,
+}
+
+impl Newest {
+    /// The state that a deletion leaves.
+    pub(crate) fn deletion(revision: Revision) -> Self {
+        Self {
+            revision,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.version > 0
+    }
+}
+
+/// What [`super::Index::record`] replaced.
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    /// The newest state before, a deletion included; `None` for a key without history.
+    pub(crate) before: Option<Newest>,
+}
+
+/// Every revision of one key that was not compacted away, the newest with its state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    older: Versions,
+    /// Of revision zero while there is no history at all.
+    newest: Newest,
+}
+
+impl Counted for Arc<History> {
+    fn is_counted(&self) -> bool {
+        self.newest.is_live()
+    }
+}
+
+impl History {
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.newest
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.newest.revision == Revision::default()
+    }
+
+    pub(super) fn record(&mut self, key: &Key, change: impl FnOnce(Option<&Newest>) -> Newest) -> Change {
+        let before = (!self.is_empty()).then_some(self.newest);
+        let next = change(before.as_ref());
+        assert!(
+            next.revision > self.newest.revision,
+            "the history of a key only grows at its end"
+        );
+        if let Some(before) = before {
+            self.older.push(Version {
+                revision: before.revision,
+                deletion: !before.is_live(),
+            });
+        }
+        self.newest = next;
+        Change {
+            key: Arc::clone(key),
+            before,
+        }
+    }
+
+    /// The record that a read at `main` sees, if the key was there.
+    pub(crate) fn visible(&self, main: i64) -> Option<Revision> {
+        let version = if !self.is_empty() && self.newest.revision.main <= main {
+            self.newest_version()
+        } else {
+            self.older.latest(main)?
+        };
+        (!version.deletion).then_some(version.revision)
+    }
+
+    /// Whether a read at `compacted` or later, or a watch from there, can ask for the record of `revision`.
+    pub(crate) fn needs(&self, revision: Revision, compacted: i64) -> bool {
+        let next = if revision == self.newest.revision {
+            None
+        } else {
+            match self.older.at_and_after(revision) {
+                Some((_, next)) => Some(next.map_or(self.newest.revision, |version| version.revision)),
+                None => return false,
+            }
+        };
+        if next.is_some_and(|next| next.main <= compacted) {
+            return false;
+        }
+        let deletion = if next.is_none() {
+            !self.newest.is_live()
+        } else {
+            self.older
+                .at_and_after(revision)
+                .is_some_and(|(version, _)| version.deletion)
+        };
+        !deletion || revision.main >= compacted
+    }
+
+    pub(super) fn compact(&mut self, compacted: i64, dropped: &mut Vec<Version>) -> bool {
+        let newest = self.newest_version();
+        if newest.revision.main <= compacted {
+            // Everything before the newest is hidden behind it.
+            self.older.take_all(dropped);
+            if newest.deletion && newest.revision.main < compacted {
+                dropped.push(newest);
+                self.newest = Newest::default();
+            }
+        } else {
+            self.older.compact(compacted, dropped);
+        }
+        let first = self.older.first().or((!self.is_empty()).then(|| self.newest_version()));
+        first.is_some_and(|first| first.deletion && first.revision.main <= compacted)
+    }
+
+    fn newest_version(&self) -> Version {
+        Version {
+            revision: self.newest.revision,
+            deletion: !self.newest.is_live(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Reading a snapshot, into an engine or only to check it.
+
+use super::frame::{Input, damaged};
+use super::{FORMAT, Header, SnapshotError, Summary};
+use crate::engine::{Batch, Engine};
+use crate::keyspace::{self, LEASES, MEMBERSHIP, META, Meta, RECORDS, UNFINISHED};
+use crate::revision::LogPosition;
+use bytes::Bytes;
+use prost::Message;
+use std::io;
+
+/// Reads a snapshot into an engine, in place of everything it holds.
+///
+/// After an error the engine is marked as unfinished: it cannot be opened, but can be read into again.
+pub fn read(stream: &mut dyn io::Read, engine: &dyn Engine) -> Result<Summary, SnapshotError> {
+    let mut input = Input::begin(stream)?;
+    let (header, meta) = header(&mut input)?;
+    mark(engine)?;
+    engine.clear()?;
+    mark(engine)?;
+    let entries = chunks(&mut input, &mut |batch| Ok(engine.write(batch)?))?;
+    let summary = header.summary(entries, input.end()?);
+    let mut last = Batch::default();
+    last.put(META.to_vec(), meta.to_bytes());
+    if let Some(membership) = header.membership {
+        last.put(MEMBERSHIP.to_vec(), membership);
+    }
+    last.delete(UNFINISHED.to_vec());
+    engine.write(last)?;
+    Ok(summary)
+}
+
+/// Checks a snapshot from its first byte to its last, and tells what is in it.
+pub fn verify(stream: &mut dyn io::Read) -> Result<Summary, SnapshotError> {
+    let mut input = Input::begin(stream)?;
+    let (header, _) = header(&mut input)?;
+    let entries = chunks(&mut input, &mut |_| Ok(()))?;
+    Ok(header.summary(entries, input.end()?))
+}
+
+/// The position and the membership in the header; nothing behind the header is read or checked.
+pub fn peek(stream: &mut dyn io::Read) -> Result<(Option<LogPosition>, Option<Bytes>), SnapshotError> {
+    let (header, meta) = header(&mut Input::begin(stream)?)?;
+    Ok((meta.position.map(Into::into), header.membership))
+}
+
+/// Marks the engine as not to be trusted; before the old state goes, and again after.
+fn mark(engine: &dyn Engine) -> Result<(), SnapshotError> {
+    let mut batch = Batch::default();
+    batch.put(UNFINISHED.to_vec(), Bytes::from_static(b"1"));
+    Ok(engine.write(batch)?)
+}
+
+fn header(input: &mut Input<'_>) -> Result<(Header, Meta), SnapshotError> {
+    let offset = input.offset();
+    let header = Header::decode(&input.frame()?[..]).map_err(|error| damaged(offset, error.to_string()))?;
+    if header.format != FORMAT {
+        return Err(SnapshotError::Format {
+            found: header.format,
+            known: FORMAT,
+        });
+    }
+    let meta = header.meta.ok_or_else(|| damaged(offset, "no counters"))?;
+    if meta.format != keyspace::FORMAT {
+        return Err(SnapshotError::Format {
+            found: meta.format,
+            known: keyspace::FORMAT,
+        });
+    }
+    Ok((header, meta))
+}
+
+/// Hands every chunk on as a batch; answers the number of entries.
+fn chunks(
+    input: &mut Input<'_>,
+    take: &mut dyn FnMut(Batch) -> Result<(), SnapshotError>,
+) -> Result<u64, SnapshotError> {
+    let mut entries = 0;
+    loop {
+        let offset = input.offset();
+        let chunk = input.frame()?;
+        if chunk.is_empty() {
+            return Ok(entries);
+        }
+        let batch = batch(&chunk).ok_or_else(|| damaged(offset, "a chunk's entries do not fit it"))?;
+        entries += batch.len() as u64;
+        take(batch)?;
+    }
+}
+
+/// The puts in a chunk; `None` when it is not made of entries with keys of this build's key space.
+fn batch(mut chunk: &[u8]) -> Option<Batch> {
+    let mut batch = Batch::default();
+    while !chunk.is_empty() {
+        let (key_length, rest) = chunk.split_first_chunk::<4>()?;
+        let (value_length, rest) = rest.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*key_length) as usize)?;
+        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value_length) as usize)?;
+        let known = [LEASES, RECORDS].iter().any(|range| range.contains(&key));
+        if !known {
+            return None;
+        }
+        batch.put(key.to_vec(), Bytes::copy_from_slice(value));
+        chunk = rest;
+    }
+    Some(batch)
+}

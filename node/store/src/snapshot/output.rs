@@ -1,0 +1,99 @@
+//! Writing a snapshot from a view.
+
+use super::frame::Output;
+use super::{CHUNK_BYTES, FORMAT, Header, SnapshotError, Summary};
+use crate::engine::EngineError;
+use crate::keyspace::{LeaseRecord, lease_key, record_key};
+use crate::record;
+use crate::revision::Revision;
+use crate::view::View;
+use bytes::Bytes;
+use prost::Message;
+use std::io;
+
+/// Records taken out of the history at a time.
+const RECORDS_PER_READ: usize = 1_024;
+
+/// Writes the whole state of a view. Buffer the stream: frames are written in several small parts.
+pub fn write(view: &View, stream: &mut dyn io::Write) -> Result<Summary, SnapshotError> {
+    let state = view.state();
+    let header = Header {
+        format: FORMAT,
+        meta: Some(state.meta()),
+        membership: state.membership.clone(),
+    };
+    let mut chunks = Chunks {
+        output: Output::begin(stream)?,
+        chunk: Vec::new(),
+        entries: 0,
+    };
+    chunks.output.frame(&header.encode_to_vec())?;
+    for (id, lease) in state.leases.iter() {
+        chunks.add(&lease_key(id), &LeaseRecord::encoded(&lease))?;
+    }
+    records(view, &mut chunks)?;
+    if view.is_replaced() {
+        return Err(SnapshotError::Replaced);
+    }
+    let (entries, sha256) = chunks.end()?;
+    Ok(header.summary(entries, sha256))
+}
+
+/// Writes every record that the view needs. What compaction may already be deleting is left out, deleted or not.
+fn records(view: &View, chunks: &mut Chunks<'_>) -> Result<(), SnapshotError> {
+    let mut first = Revision::default();
+    loop {
+        let records = view.shared().replay(first, view.revision(), RECORDS_PER_READ)?;
+        for (revision, record) in &records {
+            let key = record_key(*revision);
+            if is_needed(view, *revision, &key, record)? {
+                chunks.add(&key, record)?;
+            }
+        }
+        match records.last() {
+            Some((last, _)) if records.len() == RECORDS_PER_READ => first = Revision::new(last.main, last.sub + 1),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn is_needed(view: &View, revision: Revision, place: &[u8], record: &Bytes) -> Result<bool, EngineError> {
+    let (_, pair) = record::decode(place, record)?;
+    let state = view.state();
+    Ok(state
+        .index
+        .get(&pair.key)
+        .is_some_and(|history| history.needs(revision, state.compacted)))
+}
+
+struct Chunks<'a> {
+    output: Output<'a>,
+    chunk: Vec<u8>,
+    entries: u64,
+}
+
+impl Chunks<'_> {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), SnapshotError> {
+        for part in [key, value] {
+            // A longer one makes the frame too long, which is refused when it is written.
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            self.chunk.extend_from_slice(&length.to_be_bytes());
+        }
+        self.chunk.extend_from_slice(key);
+        self.chunk.extend_from_slice(value);
+        self.entries += 1;
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.output.frame(&self.chunk)?;
+            self.chunk.clear();
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(u64, [u8; 32]), SnapshotError> {
+        if !self.chunk.is_empty() {
+            self.output.frame(&self.chunk)?;
+        }
+        self.output.frame(&[])?;
+        Ok((self.entries, self.output.end()?))
+    }
+}

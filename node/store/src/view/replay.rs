@@ -1,0 +1,74 @@
+//! History as events, for watchers that start in the past.
+
+use super::View;
+use crate::engine::EngineError;
+use crate::keyspace::record_key;
+use crate::outcome::ReadError;
+use crate::record;
+use crate::revision::Revision;
+use bytes::Bytes;
+use kvorum_api::error::Refusal;
+use kvorum_api::mvccpb::Event;
+
+/// A part of history: whole revisions only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The revision to go on from; above the view's own when the end was reached.
+    pub next: i64,
+}
+
+impl View {
+    /// What happened from a revision on, up to the view's own: about `records_max` events, and never part of a revision.
+    ///
+    /// Refused when history from there is gone. Starting at the compacted revision itself is allowed, as in etcd.
+    pub fn replay(&self, from: i64, records_max: usize) -> Result<Replay, ReadError> {
+        if from < self.compacted() {
+            return Err(Refusal::Compacted.into());
+        }
+        let last = self.revision();
+        if from > last {
+            return Ok(Replay {
+                events: Vec::new(),
+                next: from,
+            });
+        }
+        let records_max = records_max.max(1);
+        let mut records = self.shared.replay(Revision::new(from, 0), last, records_max)?;
+        if records.len() >= records_max {
+            self.complete_last(&mut records)?;
+        }
+        if self.is_replaced() {
+            return Err(ReadError::Replaced);
+        }
+        let reached_end = records.len() < records_max;
+        let next = match records.last() {
+            Some((revision, _)) if !reached_end => revision.main + 1,
+            _ => last + 1,
+        };
+        let events = records
+            .iter()
+            .map(|(revision, record)| event(*revision, record))
+            .collect::<Result<_, _>>()?;
+        Ok(Replay { events, next })
+    }
+
+    /// Adds what is missing of the last revision of `records`.
+    fn complete_last(&self, records: &mut Vec<(Revision, Bytes)>) -> Result<(), EngineError> {
+        let Some(&(Revision { main, sub }, _)) = records.last() else {
+            return Ok(());
+        };
+        // One revision is never split, however many changes one transaction made; the request's size bounds it.
+        let rest = self
+            .shared
+            .replay(Revision::new(main, sub.saturating_add(1)), main, usize::MAX)?;
+        records.extend(rest);
+        Ok(())
+    }
+}
+
+fn event(revision: Revision, record: &Bytes) -> Result<Event, EngineError> {
+    let (kind, pair) = record::decode(&record_key(revision), record)?;
+    Ok(record::event(kind, pair))
+}
