@@ -23,7 +23,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: tools ## a running, encrypted three-member cluster on a real Kubernetes on this machine (or on $KUBECONFIG's)
+demo: ## a running, encrypted three-member cluster on a real Kubernetes on this machine (or on $KUBECONFIG's)
 	@$(STEP) binaries -- $(MAKE) binaries
 	@$(SCRIPTS)/demo
 
@@ -40,7 +40,7 @@ check: ## format, lints, fences, unit tests, generated files; needs no cluster a
 	@$(STEP) crds -- $(SCRIPTS)/crds --check
 
 .PHONY: test
-test: tools ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing is skipped
+test: ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing is skipped
 	@$(SCRIPTS)/test
 
 .PHONY: blackbox
@@ -50,12 +50,12 @@ blackbox: ## real node processes: compatibility, faults, linearizability, side b
 	@$(STEP) blackbox -- $(SCRIPTS)/blackbox
 
 .PHONY: e2e
-e2e: tools ## the Kubernetes scenarios (root on Linux, or a KUBECONFIG)
+e2e: ## the Kubernetes scenarios (root on Linux, or a KUBECONFIG)
 	@$(STEP) binaries -- $(MAKE) binaries
 	@$(STEP) e2e -- $(SCRIPTS)/e2e
 
 .PHONY: soak
-soak: tools ## the long runs: many seeds, long histories, every operator kill, cargo-deny
+soak: ## the long runs: many seeds, long histories, every operator kill, cargo-deny
 	@$(STEP) binaries -- $(MAKE) binaries
 	@$(SCRIPTS)/soak
 
@@ -72,6 +72,3 @@ image: ## node and operator images from the release binaries, as tar files, with
 binaries: # the release programs that the demo, the images and the black-box tests run
 	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e
 
-.PHONY: tools
-tools: # what the local Kubernetes needs from the distribution; installs what is missing where it may
-	@$(SCRIPTS)/tools

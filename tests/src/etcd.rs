@@ -1,6 +1,7 @@
 //! etcd's JSON API at one member (of Kvorum, or of etcd itself), and the base64 that it wants.
 
 use anyhow::{Context, bail};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::web::{Reply, Web};
@@ -69,6 +70,16 @@ impl Etcd {
     /// No answer at all; a refusal is an answer.
     pub async fn call(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
         self.web.post(&format!("{}/v3/{path}", self.base), body).await
+    }
+
+    /// POSTs any text to `/v3/<path>`.
+    ///
+    /// # Errors
+    /// No answer at all.
+    pub async fn send(&self, path: &str, body: &str) -> anyhow::Result<Reply> {
+        self.web
+            .send(Method::POST, &format!("{}/v3/{path}", self.base), &[], body.to_owned())
+            .await
     }
 
     /// As [`Etcd::call`], and the answer must be a success.

@@ -14,9 +14,6 @@ use crate::process::Process;
 use crate::wait::{SETTLE, until};
 use crate::web::Web;
 
-/// The names that the program has had, by how it was built.
-const NAMES: [&str; 2] = ["etcd", "server"];
-
 /// A running etcd of one member.
 pub struct Reference {
     /// Its API.
@@ -25,7 +22,7 @@ pub struct Reference {
     _folder: TempDir,
 }
 
-/// The program, if it was built: `$KVORUM_ETCD`, or below `$KVORUM_CACHE`.
+/// The program, if it was built: `$KVORUM_ETCD`, or where tests/scripts/etcd puts it.
 #[must_use]
 pub fn program() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("KVORUM_ETCD") {
@@ -35,10 +32,8 @@ pub fn program() -> Option<PathBuf> {
         || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum"),
         PathBuf::from,
     );
-    NAMES
-        .iter()
-        .map(|name| cache.join("kubernetes/bin").join(name))
-        .find(|path| path.is_file())
+    // The module's main package lies in a folder called `server`, and so is the program.
+    Some(cache.join("etcd/server")).filter(|path| path.is_file())
 }
 
 impl Reference {

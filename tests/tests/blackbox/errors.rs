@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::Method;
 use kvorum_tests::cluster::{Cluster, program};
-use kvorum_tests::etcd::encode;
+use kvorum_tests::etcd::{Etcd, encode};
 use kvorum_tests::process::Process;
+use kvorum_tests::reference::Reference;
 use serde_json::{Value, json};
 
 /// A bad request on one of etcd's paths, and what etcd 3.7.3 answers.
@@ -148,45 +149,45 @@ fn unreadable() -> Vec<Bad> {
     bodies.iter().map(|body| bad("kv/range", body, 400, 3, "")).collect()
 }
 
+/// Sends every bad request; what was not answered as the table says.
+async fn differences(name: &str, etcd: &Etcd) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for case in refusals().into_iter().chain(unreadable()) {
+        let reply = etcd.send(case.path, &case.body).await.unwrap();
+        let json = reply.json();
+        let message = json["message"].as_str().unwrap_or_default();
+        let right = reply.status == case.status
+            && json["code"] == case.code
+            && if case.message.is_empty() {
+                !message.is_empty()
+            } else {
+                message == case.message
+            }
+            && reply.header("content-type").starts_with("application/json");
+        if !right {
+            let body: String = case.body.chars().take(80).collect();
+            wrong.push(format!(
+                "{name} {} {body}\n  expected {} {} {:?}\n  got {} {}",
+                case.path,
+                case.status,
+                case.code,
+                case.message,
+                reply.status,
+                reply.text()
+            ));
+        }
+    }
+    wrong
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_paths_refuse_as_etcd_does_and_change_nothing() {
     let cluster = Cluster::plain(3).await;
     let leader = cluster.leader().await;
     cluster.at(0).put("key", "before").await.unwrap();
     let before = cluster.at(0).revision().await.unwrap();
-    let mut wrong = Vec::new();
-    for at in [leader, (leader + 1) % 3] {
-        for case in refusals().into_iter().chain(unreadable()) {
-            let url = format!("{}/v3/{}", cluster.url(at), case.path);
-            let reply = cluster
-                .web
-                .send(Method::POST, &url, &[], case.body.clone())
-                .await
-                .unwrap();
-            let json = reply.json();
-            let message = json["message"].as_str().unwrap_or_default();
-            let right = reply.status == case.status
-                && json["code"] == case.code
-                && if case.message.is_empty() {
-                    !message.is_empty()
-                } else {
-                    message == case.message
-                }
-                && reply.header("content-type").starts_with("application/json");
-            if !right {
-                let body: String = case.body.chars().take(80).collect();
-                wrong.push(format!(
-                    "n{at} {} {body}\n  expected {} {} {:?}\n  got {} {}",
-                    case.path,
-                    case.status,
-                    case.code,
-                    case.message,
-                    reply.status,
-                    reply.text()
-                ));
-            }
-        }
-    }
+    let mut wrong = differences("leader", &cluster.at(leader)).await;
+    wrong.extend(differences("follower", &cluster.at((leader + 1) % 3)).await);
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(
         cluster.at(0).revision().await.unwrap(),
@@ -194,6 +195,15 @@ async fn etcd_paths_refuse_as_etcd_does_and_change_nothing() {
         "a refused request changed something"
     );
     assert_eq!(cluster.at(0).get("key").await.unwrap().as_deref(), Some("before"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_is_etcds_own() {
+    let Some(reference) = Reference::start().await else {
+        return;
+    };
+    let wrong = differences("etcd", &reference.etcd).await;
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,17 +89,18 @@ fn packages_share_lints_and_versions() {
         if !manifest.contains("[lints]\nworkspace = true") {
             found.add(&path, 1, "must take the workspace's lints");
         }
-        let mut section = String::new();
+        let (mut section, mut before) = ("", "");
         for (index, line) in manifest.lines().enumerate() {
-            if line.starts_with('[') {
-                section = line.to_owned();
-            } else if section.contains("dependencies") && line.contains('=') && line.contains("version") {
+            // An exception is a comment on the line before.
+            if section.contains("dependencies") && line.contains("version") && !before.starts_with('#') {
                 found.add(
                     &path,
                     index + 1,
                     format!("versions live in the root Cargo.toml: {line}"),
                 );
             }
+            section = if line.starts_with('[') { line } else { section };
+            before = line;
         }
     }
     found.none();
