@@ -1,1 +1,63 @@
-//! Placeholder until the first slice lands.
+//! Typed async client of Kvorum: etcd's JSON calls, the plain JSON of `/v1`, and the operator's admin calls.
+//!
+//! [`Client`] knows several endpoints and goes on to the next one when a member cannot be reached or says that it cannot
+//! serve now. What it must keep true: **a write is never sent twice unless it is certain that the first attempt did not
+//! reach a member**, so an error of a write other than a refusal or [`Error::Unreachable`] means "unknown, maybe done".
+//! Reads are repeated freely, within a number of rounds and a deadline.
+//!
+//! Every error keeps the endpoint, and the server's code and message where it sent them. The client reads no files and no
+//! environment; certificates come in as PEM bytes. It does not watch or keep leases alive yet.
+
+mod admin;
+mod config;
+mod endpoint;
+mod error;
+mod etcd;
+mod plain;
+mod retry;
+mod tls;
+mod transport;
+
+pub use admin::{Admin, LeaderAdmin};
+pub use config::{Config, ConfigError, TIMEOUT_DEFAULT, Tls};
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use plain::{Expected, PageQuery};
+pub use retry::Repeat;
+
+use transport::Transport;
+
+/// A client of one cluster. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+    rotation: retry::Rotation,
+}
+
+impl Client {
+    /// A client with this configuration; connects at the first call.
+    ///
+    /// # Errors
+    /// When there is no endpoint, an endpoint is no `http` or `https` address, or the TLS material does not fit.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        let endpoints = config.parsed_endpoints()?;
+        let transport = Transport::new(&config)?;
+        Ok(Self {
+            transport,
+            rotation: retry::Rotation::new(endpoints, config.timeout),
+        })
+    }
+
+    /// The endpoints, in the order given.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.rotation.endpoints()
+    }
+
+    /// The same client for one endpoint only, sharing connections.
+    pub fn only(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            rotation: retry::Rotation::new(vec![endpoint.clone()], self.rotation.timeout()),
+        }
+    }
+}
