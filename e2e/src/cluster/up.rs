@@ -1,0 +1,263 @@
+//! Brings the cluster up. A cluster that is already there and well is left alone; what a crash left half-way is cleaned
+//! away first. Every wait has a bound and a name.
+
+use super::authority::{ADMIN, Authority, identities};
+use super::cgroups::Hierarchies;
+use super::commands;
+use super::components::CLUSTER;
+use super::layout::{Cache, Layout};
+use super::process::{self, Recorded, Start};
+use super::programs::{self, Program};
+use super::record::Record;
+use super::settings;
+use super::toolchain::{self, Programs};
+use super::topology::{ETCD_PORT, HOST_ADDRESS, Node};
+use super::wait::Progress;
+use super::{down, network, nodes, status, tunables};
+use crate::images;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// How long the API server may take to be ready: ten times what it takes on an idle machine.
+const API_SECONDS_MAX: u64 = 90;
+/// How long nodes may take to be ready after that.
+const NODES_SECONDS_MAX: u64 = 90;
+/// `statfs` type of an overlay, on which another overlay cannot stand.
+const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+/// Services, roles and storage classes of the cluster's own.
+const BASE: &str = include_str!("base.yaml");
+
+/// A cluster whose programs are built and whose control groups are known: what every acting module works on.
+#[derive(Debug)]
+pub struct Site {
+    /// Its state folder.
+    pub layout: Layout,
+    /// Its programs.
+    pub programs: Programs,
+    /// The machine's control groups.
+    pub cgroups: Hierarchies,
+    /// Where built things are kept.
+    pub cache: Cache,
+}
+
+impl Site {
+    /// The site of the environment, with programs as they would be once built.
+    pub fn of_this_machine() -> Result<Site> {
+        let cache = Cache::from_environment();
+        Ok(Site {
+            layout: Layout::from_environment(),
+            programs: toolchain::cluster_programs(&cache),
+            cgroups: Hierarchies::of_this_machine()?,
+            cache,
+        })
+    }
+
+    /// Starts a program where it belongs and writes it down.
+    pub fn start(&self, record: &mut Record, program: &Program) -> Result<Recorded> {
+        let started = process::start(&Start {
+            name: &program.name,
+            command: &program.started(),
+            environment: &programs::environment(&self.programs, &self.layout),
+            enrol: &self.cgroups.enrolment(&program.group()),
+            log: &self.layout.log(&program.name),
+        })?;
+        record.note(&self.layout, started.clone())?;
+        Ok(started)
+    }
+
+    /// `kubectl` with the user's access to this cluster.
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.programs.path("kubectl"));
+        command.env("KUBECONFIG", self.layout.kubeconfig(ADMIN)).env_remove("http_proxy").env_remove("https_proxy");
+        command.env_remove("HTTP_PROXY").env_remove("HTTPS_PROXY");
+        command
+    }
+
+    /// The last lines of a program's log, for a message about its failure.
+    pub fn tail(&self, program: &str) -> String {
+        let log = self.layout.log(program);
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(8)..].join("\n");
+        format!("the end of {}:\n{last}", log.display())
+    }
+}
+
+/// Makes sure that a cluster of this many nodes runs. Returns whether it had to be started.
+pub fn up(count: u8, progress: &Progress) -> Result<bool> {
+    ensure!(rustix::process::geteuid().is_root(), "a cluster on this machine needs root; or set KUBECONFIG to use another");
+    toolchain::require_packages(progress)?;
+    let site = Site::of_this_machine()?;
+    toolchain::build(&site.cache, &CLUSTER.iter().collect::<Vec<_>>(), progress)?;
+    let _lock = toolchain::hold(&site.cache.lock("cluster"))?;
+    let nodes = Node::first(count);
+    if status::healthy(&site, &nodes) {
+        return Ok(false);
+    }
+    if down::anything(&site) {
+        progress.say("an earlier cluster is not well: removing it first");
+        down::down(&site, progress)?;
+    }
+    let mut record = Record { nodes: count, ..Record::default() };
+    if let Err(error) = bring_up(&site, &nodes, &mut record, progress) {
+        return Err(error.context("the cluster does not come up; `kvorum-e2e down` removes what there is of it"));
+    }
+    Ok(true)
+}
+
+fn bring_up(site: &Site, nodes: &[Node], record: &mut Record, progress: &Progress) -> Result<()> {
+    network::require_free_addresses()?;
+    prepare(site, nodes, record).context("cannot prepare the machine")?;
+    progress.say("network, control groups and certificates are made");
+    start_control_plane(site, record)?;
+    let mut started = Vec::new();
+    for node in nodes {
+        started.push((*node, nodes::boot(site, record, *node)?));
+    }
+    let pause = images::pause_archive(site)?;
+    for (node, holder) in &started {
+        nodes::await_containerd(site, *node, *holder, progress)?;
+        images::import_archive(site, *holder, &pause)?;
+    }
+    progress.say("containerd runs on every node");
+    await_api(site, record, progress)?;
+    progress.say("the API server is ready");
+    for program in programs::controllers(&site.programs, &site.layout) {
+        site.start(record, &program)?;
+    }
+    for (node, holder) in &started {
+        nodes::start_agents(site, record, *node, *holder)?;
+    }
+    apply_base(site, progress)?;
+    await_nodes(site, nodes, progress)?;
+    await_services(site, progress)?;
+    record.complete = true;
+    record.write(&site.layout)
+}
+
+fn prepare(site: &Site, nodes: &[Node], record: &mut Record) -> Result<()> {
+    let layout = &site.layout;
+    let folders = [layout.pki(), layout.settings(), layout.logs(), layout.etcd(), layout.volumes(), layout.root().join("kubeconfig")];
+    folders.iter().try_for_each(fs::create_dir_all)?;
+    fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o711))?;
+    fs::write(layout.marker(), "Made by kvorum-e2e; `kvorum-e2e down` removes this folder.\n")?;
+    record.write(layout)?;
+    make_folder_outside(Path::new("/var/lib/cni"), layout, record)?;
+    tunables::set(layout, record)?;
+    site.cgroups.prepare(nodes)?;
+    network::make(nodes)?;
+    write_certificates(layout, nodes)?;
+    fs::write(layout.settings().join("Corefile"), settings::corefile(layout))?;
+    fs::write(layout.settings().join("audit-policy.json"), settings::audit_policy())?;
+    fs::write(layout.settings().join("base.yaml"), BASE)?;
+    let snapshotter = snapshotter(layout.root())?;
+    nodes.iter().try_for_each(|node| write_node(site, *node, snapshotter))
+}
+
+/// A mount needs a folder to lie on; one that is made for it is written down, to be removed.
+fn make_folder_outside(folder: &Path, layout: &Layout, record: &mut Record) -> Result<()> {
+    if !folder.exists() {
+        record.folders.push(folder.to_owned());
+        record.write(layout)?;
+        fs::create_dir_all(folder)?;
+    }
+    Ok(())
+}
+
+fn write_certificates(layout: &Layout, nodes: &[Node]) -> Result<()> {
+    let authority = Authority::new()?;
+    let (ca, ca_key) = layout.pair("ca");
+    fs::write(ca, &authority.pair.certificate)?;
+    write_secret(&ca_key, &authority.pair.key)?;
+    for identity in identities(nodes) {
+        let (certificate, key) = layout.pair(&identity.owner);
+        let pair = authority.leaf(&identity)?;
+        fs::write(&certificate, &pair.certificate)?;
+        write_secret(&key, &pair.key)?;
+        let access = if identity.owner == ADMIN {
+            let (ca, leaf) = (authority.pair.certificate.as_bytes(), pair.certificate.as_bytes());
+            settings::portable_kubeconfig(ca, leaf, pair.key.as_bytes())
+        } else {
+            settings::kubeconfig(layout, &identity.owner)
+        };
+        write_secret(&layout.kubeconfig(&identity.owner), &access)?;
+    }
+    Ok(())
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
+}
+
+fn write_node(site: &Site, node: Node, snapshotter: &str) -> Result<()> {
+    let home = site.layout.node(node);
+    let folders = [home.containerd(), home.kubelet(), home.var_log(), home.var_lib_cni(), home.network()];
+    folders.iter().try_for_each(fs::create_dir_all)?;
+    let files = [
+        ("containerd.toml", settings::containerd(&site.programs, &home, snapshotter)),
+        ("kubelet.json", settings::kubelet(&site.layout, node)),
+        ("resolv.conf", settings::resolver()),
+        ("net.d/10-pods.conflist", settings::pod_network(node)),
+    ];
+    Ok(files.iter().try_for_each(|(name, text)| fs::write(home.settings().join(name), text))?)
+}
+
+fn snapshotter(folder: &Path) -> Result<&'static str> {
+    let kind = rustix::fs::statfs(folder)?.f_type;
+    Ok(if u64::try_from(kind) == Ok(OVERLAYFS_MAGIC) { "native" } else { "overlayfs" })
+}
+
+fn start_control_plane(site: &Site, record: &mut Record) -> Result<()> {
+    site.start(record, &programs::etcd(&site.programs, &site.layout))?;
+    // The API server gives up when etcd is not there yet, and tries again only after seconds.
+    let port: SocketAddr = ([127, 0, 0, 1], ETCD_PORT).into();
+    let open = || Ok(TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok());
+    Progress::quiet().wait_for("etcd", 30, open).with_context(|| site.tail("etcd"))?;
+    site.start(record, &programs::api_server(&site.programs, &site.layout))?;
+    Ok(())
+}
+
+fn await_api(site: &Site, record: &Record, progress: &Progress) -> Result<()> {
+    let ready = || {
+        for name in ["etcd", "kube-apiserver"] {
+            if !record.processes.get(name).is_some_and(Recorded::alive) {
+                bail!("{name} has ended");
+            }
+        }
+        commands::output(site.kubectl().args(["get", "--raw", "/readyz"])).map(Some)
+    };
+    progress.wait_for("the API server", API_SECONDS_MAX, ready).with_context(|| site.tail("kube-apiserver")).map(drop)
+}
+
+fn apply_base(site: &Site, progress: &Progress) -> Result<()> {
+    let file = site.layout.settings().join("base.yaml");
+    let apply = || commands::output(site.kubectl().args(["apply", "--server-side", "-f"]).arg(&file)).map(Some);
+    progress.wait_for("the storage classes and roles", 30, apply).map(drop)
+}
+
+fn await_nodes(site: &Site, nodes: &[Node], progress: &Progress) -> Result<()> {
+    let ready = || Ok(status::ready_nodes(site)?.is_superset(&nodes.iter().map(|node| node.name()).collect()).then_some(()));
+    let waited = progress.wait_for("the nodes", NODES_SECONDS_MAX, ready);
+    waited.with_context(|| site.tail(&format!("kubelet-{}", nodes[0])))?;
+    progress.say(&format!("{} nodes are ready", nodes.len()));
+    Ok(())
+}
+
+/// The last things a first pod needs: its service account, and names.
+fn await_services(site: &Site, progress: &Progress) -> Result<()> {
+    let account = || {
+        let found = commands::output(site.kubectl().args(["get", "serviceaccount", "default", "-n", "default", "-o", "name"]));
+        Ok(found.ok())
+    };
+    progress.wait_for("the default service account", 60, account)?;
+    let port: SocketAddr = format!("{HOST_ADDRESS}:53").parse()?;
+    let open = || Ok(TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok());
+    progress.wait_for("the cluster's DNS", 60, open).with_context(|| site.tail("coredns"))?;
+    Ok(())
+}
