@@ -135,7 +135,15 @@ fn store(
         path: engine_dir.to_owned(),
         reason,
     };
-    let mut store = Store::open(Arc::clone(engine) as Arc<dyn Engine>).map_err(|error| bad_store(error.to_string()))?;
+    let mut store = match Store::open(Arc::clone(engine) as Arc<dyn Engine>) {
+        Ok(store) => store,
+        Err(error) => {
+            // The engine is never the truth: what cannot be read is rebuilt, and said.
+            tracing::warn!("the state in {} is rebuilt: {error}", engine_dir.display());
+            engine.clear().map_err(|error| bad_store(error.to_string()))?;
+            Store::open(Arc::clone(engine) as Arc<dyn Engine>).map_err(|error| bad_store(error.to_string()))?
+        }
+    };
     let newest = snapshots.newest().map_err(|source| RecoveryError::Io {
         path: snapshot_dir.to_owned(),
         source,

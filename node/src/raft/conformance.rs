@@ -51,7 +51,9 @@ async fn openrafts_storage_suite_passes() {
 mod reopened {
     //! What was written is there after the log was closed and opened again.
 
+    use openraft::entry::RaftEntry;
     use openraft::storage::{IOFlushed, RaftLogStorage};
+    use openraft::type_config::TypeConfigExt;
     use openraft::{EntryPayload, RaftLogReader};
 
     use super::*;
@@ -64,7 +66,7 @@ mod reopened {
     }
 
     async fn append(log: &mut LogStore, entries: Vec<Entry>) {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = Types::oneshot();
         log.append(entries, IOFlushed::signal(sender)).await.unwrap();
         receiver.await.unwrap().unwrap();
     }

@@ -199,8 +199,8 @@ impl RaftStateMachine<Types> for StateMachine {
             .await
             .map_err(io::Error::other)??;
         let Some((id, file)) = newest else { return Ok(None) };
-        let header = kvorum_store::snapshot::header(&mut file.reader()?).map_err(io::Error::other)?;
-        let membership = match header.membership {
+        let (_, membership) = kvorum_store::snapshot::peek(&mut file.reader()?).map_err(io::Error::other)?;
+        let membership = match membership {
             Some(bytes) => postcard::from_bytes(&bytes).map_err(io::Error::other)?,
             None => StoredMembership::default(),
         };

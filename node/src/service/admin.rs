@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kvorum_api::Id;
+use kvorum_api::problem::Problem;
 use kvorum_api::admin::{Bootstrap, LeadershipTransfer, NewMember, Rejection, Role};
 use kvorum_store::{Command, Fencing, Response};
 use openraft::ChangeMembers;

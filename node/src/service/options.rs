@@ -30,7 +30,7 @@ pub struct Options {
     /// Heartbeats and elections.
     pub timing: Timing,
     /// Bounds on requests.
-    pub limits: kvorum_store::Limits,
+    pub limits: kvorum_store::validate::Limits,
     /// The founders of a cluster that forms itself; empty where the operator, or a member that is there already, adds
     /// this one.
     pub founders: Vec<Founder>,

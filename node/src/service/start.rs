@@ -142,6 +142,7 @@ async fn take_snapshots(service: Service) {
     let mut clock = tokio::time::interval(SNAPSHOT_CHECK_TIME);
     loop {
         clock.tick().await;
+        node.engine.measure();
         let written = node.log.wal().metrics().bytes;
         if written - written_at_last < node.engine.bytes().max(SNAPSHOT_LOG_BYTES_MIN) {
             continue;

@@ -27,7 +27,7 @@ pub struct Stats {
     /// Oldest revision whose history is kept.
     pub compact_revision: i64,
     /// Keys alive now.
-    pub keys: u64,
+    pub keys: usize,
     /// Bytes of the engine on disk.
     pub engine_bytes: u64,
     /// The WAL's counters and its histogram of syncs.
