@@ -61,3 +61,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
