@@ -1,0 +1,69 @@
+//! etcd's `KV` service.
+
+use kvorum_api::etcdserverpb::{self as pb, kv_server};
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status};
+
+use super::{status, unimplemented};
+use crate::service::Service;
+
+/// The service.
+pub struct Kv(pub Service);
+
+#[tonic::async_trait]
+impl kv_server::Kv for Kv {
+    async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        self.0
+            .range(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    type RangeStreamStream = Empty<Result<pb::RangeStreamResponse, Status>>;
+
+    async fn range_stream(
+        &self,
+        _request: Request<pb::RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        Err(unimplemented("KV.RangeStream"))
+    }
+
+    async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        self.0
+            .put(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<pb::DeleteRangeRequest>,
+    ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        self.0
+            .delete_range(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        self.0
+            .txn(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn compact(
+        &self,
+        request: Request<pb::CompactionRequest>,
+    ) -> Result<Response<pb::CompactionResponse>, Status> {
+        self.0
+            .compact(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+}

@@ -1,0 +1,166 @@
+//! The identity file: `<data-dir>/identity`, five lines of text that a person can read and a checksum covers.
+//!
+//! ```text
+//! kvorum identity 1
+//! cluster 00f3a1b2c3d4e5f6        ("-" until it is known)
+//! member 1a2b3c4d5e6f7081
+//! name demo-0
+//! crc32c 8a9b0c1d                 (over the four lines above, with their line ends)
+//! ```
+//!
+//! It is replaced whole: written beside, synced, renamed, directory synced. A crash leaves the old one or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use kvorum_api::Id;
+
+use super::Identity;
+
+/// Name of the file in the data directory.
+pub const FILE_NAME: &str = "identity";
+/// What it is called until it is complete.
+const UNFINISHED_NAME: &str = "identity.new";
+/// First line: format and version.
+const HEADING: &str = "kvorum identity 1";
+
+/// What the data directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or no such directory.
+    Nothing,
+    /// Files, of which one is named here, but no identity file.
+    Strangers(String),
+    /// A member's identity.
+    Identity(Identity),
+}
+
+/// Why the identity file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is damaged, or of a version this program does not know. It is never repaired by guessing.
+    #[error("identity file {path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Looks at the data directory; changes nothing.
+///
+/// # Errors
+/// The directory cannot be read, or the identity file is damaged.
+pub fn find(data_dir: &Path) -> Result<Found, IdentityError> {
+    let path = data_dir.join(FILE_NAME);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            return parse(&text)
+                .map(Found::Identity)
+                .map_err(|what| IdentityError::Damaged { path, what });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(IdentityError::Damaged {
+                path,
+                what: "not text".into(),
+            });
+        }
+        Err(source) => return Err(IdentityError::Io { path, source }),
+    }
+    let entries = match fs::read_dir(data_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => {
+            return Err(IdentityError::Io {
+                path: data_dir.to_owned(),
+                source,
+            });
+        }
+    };
+    for entry in entries {
+        let entry = entry.map_err(|source| IdentityError::Io {
+            path: data_dir.to_owned(),
+            source,
+        })?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A crash before the first identity was complete, or a file system's own folder, is not somebody's data.
+        if name != UNFINISHED_NAME && name != "lost+found" {
+            return Ok(Found::Strangers(name));
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// Writes the identity so that it survives a power cut from the moment this returns. Creates the directory.
+///
+/// # Errors
+/// Any step failed; the old file, if there was one, is then still whole.
+pub fn write(data_dir: &Path, identity: &Identity) -> Result<(), IdentityError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| IdentityError::Io { path, source }
+    };
+    fs::create_dir_all(data_dir).map_err(at(data_dir))?;
+    let unfinished = data_dir.join(UNFINISHED_NAME);
+    let mut file = File::create(&unfinished).map_err(at(&unfinished))?;
+    file.write_all(text(identity).as_bytes()).map_err(at(&unfinished))?;
+    file.sync_all().map_err(at(&unfinished))?;
+    let path = data_dir.join(FILE_NAME);
+    fs::rename(&unfinished, &path).map_err(at(&path))?;
+    sync_directory(data_dir).map_err(at(data_dir))?;
+    // The directory itself may be new: its name lives in its parent.
+    match data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_directory(parent).map_err(at(parent)),
+        None => sync_directory(Path::new(".")).map_err(at(Path::new("."))),
+    }
+}
+
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn text(identity: &Identity) -> String {
+    let cluster = identity.cluster_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let body = format!(
+        "{HEADING}\ncluster {cluster}\nmember {}\nname {}\n",
+        identity.member_id, identity.name
+    );
+    format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
+}
+
+/// The inverse of [`text`], or what is wrong.
+fn parse(text: &str) -> Result<Identity, String> {
+    let heading = text.lines().next().unwrap_or_default();
+    if heading != HEADING {
+        return Err(format!("it begins with {heading:?}, not {HEADING:?}"));
+    }
+    let (body, checksum) = text.rsplit_once("crc32c ").ok_or("it has no checksum")?;
+    if u32::from_str_radix(checksum.trim_end(), 16) != Ok(crc32c::crc32c(body.as_bytes())) {
+        return Err("its checksum does not match".into());
+    }
+    let field = |name: &str| {
+        body.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .ok_or_else(|| format!("it has no line {name:?}"))
+    };
+    let id = |text: &str| text.parse::<Id>().map_err(|_| format!("{text:?} is not an id"));
+    Ok(Identity {
+        cluster_id: match field("cluster")? {
+            "-" => None,
+            text => Some(id(text)?),
+        },
+        member_id: id(field("member")?)?,
+        name: field("name")?.to_owned(),
+    })
+}

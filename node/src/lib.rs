@@ -1,0 +1,33 @@
+//! The Kvorum storage node.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `config`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
+//! | `server`, `situation` | the wiring: start order, accept loops, shutdown order; what the process is just now |
+//! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
+//! | `tls` | certificates, reloaded from disk without a restart |
+//! | `service` | the one door: validate, then propose or read |
+//! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
+//!
+//! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
+
+pub mod config;
+pub mod fatal;
+pub mod grpc;
+pub mod health;
+pub mod http;
+pub mod identity;
+pub mod metrics;
+pub mod raft;
+pub mod recovery;
+pub mod server;
+pub mod service;
+pub mod situation;
+pub mod sled_engine;
+pub mod telemetry;
+pub mod tls;
+
+/// Version of this software.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of etcd whose API this software holds itself to; clients choose features by it.
+pub const ETCD_VERSION: &str = "3.7.3";

@@ -1,0 +1,158 @@
+//! The wiring of `kvorum serve`, on one screen.
+//!
+//! Start: signals, certificates, sockets, probes; then who we are; then the member; then its edges. The ports for
+//! clients and probes answer from the beginning, and say what the process is until it is a member.
+//!
+//! Stop, on SIGTERM or SIGINT: not ready any more; leadership to another; no new clients, those under way are finished;
+//! consensus, engine and log; exit code 0. A second signal ends the process at once.
+//!
+//! What this file does not do: decide anything.
+
+pub mod belonging;
+pub mod peers;
+pub mod ports;
+pub mod signals;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::VERSION;
+use crate::config::{Bootstrap, Config};
+use crate::health::Probes;
+use crate::http::connections::{self, Routes};
+use crate::http::{self, Edge, REQUEST_OVERHEAD_BYTES};
+use crate::identity::Identity;
+use crate::raft::MemberNode;
+use crate::raft::settings::Timing;
+use crate::service::{Founder, Options, Service};
+use crate::situation::{Situation, Situations};
+use crate::tls::{PeerTransport, Tls, reload};
+use ports::Ports;
+
+/// Runs a member until it is told to stop.
+///
+/// # Errors
+/// It could not start, or a port failed.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    signals::cancel_on_signal(stop.clone()).context("signals cannot be listened to")?;
+    let tls = Tls::load(&config)?;
+    let ports = Ports::bind(&config)?;
+    let probes = Probes {
+        situations: Situations::default(),
+        tls: tls.clone(),
+        reloads: Arc::default(),
+    };
+    let reloads = Arc::clone(&probes.reloads);
+    let watched = tls.clone();
+    tokio::spawn(async move { reload::watch(watched, &reloads).await });
+
+    let (stop_probes, stop_clients, stop_peers) = (
+        CancellationToken::new(),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
+    let routes = Routes::new(http::outside::router(probes.clone()));
+    let mut serving_probes = JoinSet::new();
+    for listener in ports.metrics {
+        let routes = Routes::new(crate::health::routes(probes.clone()));
+        serving_probes.spawn(connections::serve(listener, None, routes, stop_probes.clone()));
+    }
+    let mut serving_clients = JoinSet::new();
+    for listener in ports.client {
+        serving_clients.spawn(connections::serve(
+            listener,
+            tls.client.clone(),
+            routes.clone(),
+            stop_clients.clone(),
+        ));
+    }
+
+    let Some(identity) = belonging::settle(&config, &tls, &probes.situations, &stop).await? else {
+        return Ok(());
+    };
+    let transport = Arc::new(tls.peer.clone().map_or(PeerTransport::Plain, PeerTransport::Tls));
+    let service = start(&config, identity, Arc::clone(&transport)).await?;
+    let mut serving_peers = JoinSet::new();
+    for socket in ports.peer {
+        let listener = ports::listen(socket)?;
+        serving_peers.spawn(peers::serve(
+            listener,
+            Arc::clone(&transport),
+            service.clone(),
+            stop_peers.clone(),
+        ));
+    }
+    let message_bytes_max = config.limits.request_bytes_max + REQUEST_OVERHEAD_BYTES;
+    routes.replace(http::router(
+        Edge {
+            service: service.clone(),
+            tls,
+            message_bytes_max,
+        },
+        probes.clone(),
+    ));
+    probes.situations.enter(Situation::Member(service.clone()));
+    tracing::info!("serving");
+
+    stop.cancelled().await;
+    probes.situations.enter(Situation::Stopping);
+    service.hand_over().await;
+    stop_clients.cancel();
+    serving_clients.join_all().await;
+    service.shutdown().await;
+    stop_peers.cancel();
+    serving_peers.join_all().await;
+    stop_probes.cancel();
+    serving_probes.join_all().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport>) -> anyhow::Result<Service> {
+    let founders = match &config.bootstrap {
+        // Every founder must begin with the same membership, so it holds only what all of them know.
+        Bootstrap::New { members, .. } => members
+            .iter()
+            .map(|member| {
+                let node = MemberNode {
+                    name: member.name.clone(),
+                    peer_urls: member.peer_urls.clone(),
+                    client_urls: Vec::new(),
+                };
+                Founder { id: member.id, node }
+            })
+            .collect(),
+        Bootstrap::Existing { .. } | Bootstrap::Managed => Vec::new(),
+    };
+    let self_node = MemberNode {
+        name: config.name.clone(),
+        peer_urls: config.advertise_peer.urls().to_vec(),
+        client_urls: config.advertise_client.urls().to_vec(),
+    };
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let options = Options {
+        data_dir: config.data_dir.clone(),
+        identity,
+        transport,
+        timing: Timing {
+            heartbeat_ms: millis(config.timing.heartbeat),
+            election_ms: millis(config.timing.election),
+        },
+        limits: limits(config),
+        founders,
+        version: VERSION,
+    };
+    Ok(Service::start(options, self_node).await?)
+}
+
+fn limits(config: &Config) -> kvorum_store::validate::Limits {
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    kvorum_store::validate::Limits {
+        txn_ops_max: whole(config.limits.txn_ops_max.into()),
+        request_bytes_max: whole(config.limits.request_bytes_max),
+    }
+}

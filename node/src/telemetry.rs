@@ -1,0 +1,35 @@
+//! Logging of the process, and what a panic does to it.
+//!
+//! What this file keeps true: a panic in any thread or task ends the process, after it was printed. A storage node with
+//! a dead thread would look alive and answer wrongly; Raft is made for members that stop.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging to standard error. Called once, before anything is worth saying.
+///
+/// # Errors
+/// The level is not a directive, or logging was started before.
+pub fn start(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&log.level)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(true);
+    let started = match log.format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// From here on a panic anywhere ends the process.
+pub fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!(%panic, "a panic ends the process");
+        print(panic);
+        std::process::abort();
+    }));
+}
