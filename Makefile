@@ -71,4 +71,3 @@ image: ## node and operator images from the release binaries, as tar files, with
 .PHONY: binaries
 binaries: # the release programs that the demo, the images and the black-box tests run
 	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e
-

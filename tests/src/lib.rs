@@ -7,6 +7,11 @@
 //!
 //! The node is the release binary: `$KVORUM_BIN`, or `release/kvorum` below `$CARGO_TARGET_DIR`.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test prints is read when it fails, and its figures when it does not"
+)]
+
 pub mod cluster;
 pub mod etcd;
 pub mod history;

@@ -10,6 +10,7 @@ use kvorum_tests::reference::Reference;
 use serde_json::{Value, json};
 
 /// A bad request on one of etcd's paths, and what etcd 3.7.3 answers.
+#[derive(Clone)]
 struct Bad {
     path: &'static str,
     body: String,
@@ -29,18 +30,43 @@ fn bad(path: &'static str, body: impl ToString, status: u16, code: i64, message:
     }
 }
 
+/// Bad requests whose answer has an exact text.
 fn refusals() -> Vec<Bad> {
+    [single_requests(), transactions()].concat()
+}
+
+fn invalid(path: &'static str, body: impl ToString, message: &'static str) -> Bad {
+    bad(path, body, 400, 3, message)
+}
+
+fn single_requests() -> Vec<Bad> {
     let (key, value) = (encode("key"), encode("value"));
-    let put = json!({"request_put": {"key": key, "value": value}});
-    let many: Vec<Value> = (0..129)
-        .map(|n| json!({"request_put": {"key": encode(format!("k{n}")), "value": value}}))
-        .collect();
-    let overlap = json!({"request_delete_range": {"key": encode("a"), "range_end": encode("z")}});
-    let mut cases = vec![
-        bad("kv/put", "{}", 400, 3, "etcdserver: key is not provided"),
-        bad("kv/put", "", 400, 3, "etcdserver: key is not provided"),
-        bad("kv/range", "{}", 400, 3, "etcdserver: key is not provided"),
-        bad("kv/deleterange", "{}", 400, 3, "etcdserver: key is not provided"),
+    let future = json!({"key": key, "revision": 1_000_000});
+    vec![
+        invalid("kv/put", "{}", "etcdserver: key is not provided"),
+        invalid("kv/put", "", "etcdserver: key is not provided"),
+        invalid("kv/range", "{}", "etcdserver: key is not provided"),
+        invalid("kv/deleterange", "{}", "etcdserver: key is not provided"),
+        invalid(
+            "kv/put",
+            json!({"key": key, "value": value, "ignore_value": true}),
+            "etcdserver: value is provided",
+        ),
+        invalid(
+            "kv/put",
+            json!({"key": key, "lease": 5, "ignore_lease": true}),
+            "etcdserver: lease is provided",
+        ),
+        invalid(
+            "kv/put",
+            json!({"key": encode("absent"), "ignore_value": true}),
+            "etcdserver: key not found",
+        ),
+        invalid(
+            "kv/range",
+            json!({"key": key, "sort_order": 7}),
+            "etcdserver: invalid sort option",
+        ),
         bad(
             "kv/put",
             json!({"key": key, "value": value, "lease": 99}),
@@ -49,86 +75,58 @@ fn refusals() -> Vec<Bad> {
             "etcdserver: requested lease not found",
         ),
         bad(
-            "kv/put",
-            json!({"key": key, "value": value, "ignore_value": true}),
+            "kv/range",
+            future,
             400,
-            3,
-            "etcdserver: value is provided",
+            11,
+            "etcdserver: mvcc: required revision is a future revision",
         ),
-        bad(
-            "kv/put",
-            json!({"key": key, "lease": 5, "ignore_lease": true}),
-            400,
-            3,
-            "etcdserver: lease is provided",
-        ),
-        bad(
-            "kv/put",
-            json!({"key": encode("absent"), "ignore_value": true}),
-            400,
-            3,
-            "etcdserver: key not found",
-        ),
-        bad(
+    ]
+}
+
+fn transactions() -> Vec<Bad> {
+    let (key, value) = (encode("key"), encode("value"));
+    let put = json!({"request_put": {"key": key, "value": value}});
+    let many: Vec<Value> = (0..129)
+        .map(|n| json!({"request_put": {"key": encode(format!("k{n}")), "value": value}}))
+        .collect();
+    let overlap = json!({"request_delete_range": {"key": encode("a"), "range_end": encode("z")}});
+    let future = json!({"success": [{"request_range": {"key": key, "revision": 99_999}}]});
+    vec![
+        invalid(
             "kv/txn",
             json!({"success": many}),
-            400,
-            3,
             "etcdserver: too many operations in txn request",
         ),
-        bad(
+        invalid(
             "kv/txn",
             json!({"success": [put, put]}),
-            400,
-            3,
             "etcdserver: duplicate key given in txn request",
         ),
-        bad(
+        invalid(
             "kv/txn",
             json!({"failure": [put, overlap]}),
-            400,
-            3,
             "etcdserver: duplicate key given in txn request",
         ),
-        bad(
+        invalid(
             "kv/txn",
             json!({"success": [{"request_put": {}}]}),
-            400,
-            3,
             "etcdserver: key is not provided",
         ),
-        bad(
+        invalid(
             "kv/txn",
             json!({"compare": [{"target": "MOD"}]}),
-            400,
-            3,
             "etcdserver: key is not provided",
         ),
-        bad("kv/txn", json!({"success": [{}]}), 400, 3, "etcdserver: key not found"),
+        invalid("kv/txn", json!({"success": [{}]}), "etcdserver: key not found"),
         bad(
-            "kv/range",
-            json!({"key": key, "sort_order": 7}),
+            "kv/txn",
+            future,
             400,
-            3,
-            "etcdserver: invalid sort option",
+            11,
+            "etcdserver: mvcc: required revision is a future revision",
         ),
-    ];
-    let future = "etcdserver: mvcc: required revision is a future revision";
-    cases.push(bad(
-        "kv/range",
-        json!({"key": key, "revision": 1_000_000}),
-        400,
-        11,
-        future,
-    ));
-    cases.push(bad(
-        "kv/txn",
-        json!({"success": [{"request_range": {"key": key, "revision": 99_999}}]}),
-        400,
-        11,
-        future,
-    ));
-    cases
+    ]
 }
 
 /// Bodies that are no message at all: the code is etcd's, the text its parser's.
@@ -268,7 +266,8 @@ async fn plain_paths_answer_with_problem_documents() {
     let cluster = Cluster::plain(1).await;
     let put = [("if-match", "\"7\"")];
     let nonsense = [("if-match", "seven")];
-    let cases: [(Method, &str, &[(&str, &str)], u16, &str); 12] = [
+    type Case<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let cases: [Case; 12] = [
         (Method::GET, "/v1/kv/absent", &[], 404, "KeyNotFound"),
         (Method::GET, "/v1/nothing", &[], 404, "UnknownPath"),
         (Method::GET, "/v1", &[], 404, "UnknownPath"),

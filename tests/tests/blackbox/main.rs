@@ -3,6 +3,12 @@
 //! A test starts its own cluster, so tests need no order and share nothing. What a test draws at random it draws from a
 //! seed that it prints (`KVORUM_SEED` repeats it).
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic with its place is the report")]
+#![allow(
+    clippy::print_stdout,
+    reason = "seeds and figures are part of what these tests are for"
+)]
+
 mod admin;
 mod certificates;
 mod cli;

@@ -17,10 +17,45 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 1] = [(
-    "tests/src/wait.rs",
-    "the one poll interval of the black-box tests; every wait there is on a condition",
-)];
+const SLEEPS_ALLOWED: [(&str, &str); 10] = [
+    (
+        "tests/src/wait.rs",
+        "the one poll interval of the black-box tests; every wait there is on a condition",
+    ),
+    (
+        "e2e/src/cluster/wait.rs",
+        "the one poll interval of the local Kubernetes, bounded",
+    ),
+    (
+        "e2e/src/cluster/toolchain.rs",
+        "looks after a build that runs, bounded, and says how long it has taken",
+    ),
+    (
+        "node/client/src/retry.rs",
+        "the pause between two attempts, growing and bounded",
+    ),
+    (
+        "node/src/http/connections.rs",
+        "the pause after a failed accept: no descriptors are left, and no event says when",
+    ),
+    ("node/src/server/peers.rs", "as connections.rs, for the peer port"),
+    (
+        "node/src/server/belonging.rs",
+        "looks at mounted files again, which Kubernetes replaces without an event",
+    ),
+    (
+        "node/src/raft/state_machine.rs",
+        "holds apply back while the engine is far behind; sled has no signal to wait on",
+    ),
+    (
+        "operator/src/leader.rs",
+        "the retry period of leader election, with client-go's meaning",
+    ),
+    (
+        "operator/src/main.rs",
+        "the bound on how long work may drain after SIGTERM",
+    ),
+];
 
 fn rust() -> Vec<Source> {
     sources(&[".rs"])
