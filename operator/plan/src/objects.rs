@@ -8,6 +8,17 @@
 //! Private keys cannot be planned. What is planned is which authority and which leaf must exist, with which names and for
 //! how long, and whether the one that exists will do; the hands only draw the keys.
 
+pub mod access;
+pub mod budget;
+pub mod certificates;
+pub mod config;
+pub mod services;
+pub mod statefulset;
+
+use crate::cluster::Cluster;
+use crate::view::View;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kvorum_crd::cluster::Reclaim;
 use crate::names::{ClusterId, Slot};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
@@ -23,6 +34,13 @@ pub const CLIENT_PORT: u16 = 2379;
 pub const PEER_PORT: u16 = 2380;
 /// Port for probes and metrics: plain, no data.
 pub const METRICS_PORT: u16 = 2381;
+
+/// Annotation with the hash of the pod template that we rendered, on the template and so on its pods.
+pub const TEMPLATE_HASH: &str = "kvorum.dev/template-hash";
+/// Annotation with the cluster's id, on volume claims and on the authorities' Secrets.
+pub const CLUSTER_ID: &str = "kvorum.dev/cluster-id";
+/// Label with a member's name.
+pub const MEMBER: &str = "kvorum.dev/member";
 
 /// Everything that shall exist for one cluster, in the order in which it is applied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -156,4 +174,101 @@ pub enum Cause {
     OtherNames,
     /// Two thirds of its life are over.
     Ageing,
+}
+
+/// Labels by which the cluster's pods are found; they never change.
+#[must_use]
+pub fn selector(cluster: &Cluster) -> BTreeMap<String, String> {
+    let label = |key: &str, value: &str| (format!("app.kubernetes.io/{key}"), value.to_owned());
+    BTreeMap::from([label("name", "kvorum"), label("instance", cluster.name.as_str()), label("component", "member")])
+}
+
+/// Labels of everything that we make.
+#[must_use]
+pub fn labels(cluster: &Cluster) -> BTreeMap<String, String> {
+    let mut labels = selector(cluster);
+    labels.insert("app.kubernetes.io/managed-by".to_owned(), "kvorum-operator".to_owned());
+    labels
+}
+
+/// The reference by which an object goes with its `KvCluster`.
+#[must_use]
+pub fn owner(cluster: &Cluster) -> OwnerReference {
+    OwnerReference {
+        api_version: "kvorum.dev/v1alpha1".to_owned(),
+        kind: "KvCluster".to_owned(),
+        name: cluster.name.to_string(),
+        uid: cluster.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// Metadata of an object that goes with its `KvCluster`. For Secrets, which the hands make, too.
+#[must_use]
+pub fn metadata(cluster: &Cluster, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(cluster.namespace.clone()),
+        labels: Some(labels(cluster)),
+        owner_references: Some(vec![owner(cluster)]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Builds the bundle. Cannot fail: everything that could was refused before.
+pub(crate) fn bundle(view: &View<'_>, cluster_id: ClusterId) -> Objects {
+    let cluster = view.cluster;
+    let slots = bundled_slots(view);
+    let member = |slot: &Slot| {
+        let config = config::identity(view, cluster_id, *slot);
+        (*slot, MemberObjects { config, statefulset: statefulset::build(cluster, cluster_id, *slot) })
+    };
+    let authorities = certificates::authorities(view, cluster_id);
+    Objects {
+        service_account: access::service_account(cluster),
+        network_policy: access::network_policy(cluster),
+        disruption_budget: budget::build(view, &slots),
+        peer_service: services::peers(cluster),
+        client_service: services::clients(cluster),
+        leaves: certificates::leaves(view, cluster_id, &slots),
+        authorities,
+        published_ca: config::published_ca(cluster),
+        members: slots.iter().map(member).collect(),
+        claims: claim_changes(view, cluster_id),
+    }
+}
+
+/// The slots whose StatefulSet shall be there: those wanted, those of members, those that stand until they are discarded,
+/// and, until the cluster is known to exist, those with a volume that was kept. A slot whose volume is on its way out
+/// waits until it is gone, so that a new pod never takes up an old volume.
+fn bundled_slots(view: &View<'_>) -> BTreeSet<Slot> {
+    let belongs = |slot: &Slot| {
+        let seen = view.slot(*slot);
+        let claim = seen.and_then(|seen| seen.claim.as_ref());
+        let stands = seen.and_then(|seen| seen.statefulset.as_ref()).is_some_and(|set| !set.deleting);
+        let member = view.member(*slot).is_some();
+        let kept = claim.is_some_and(|claim| claim.kept && claim.cluster_id == view.cluster_id);
+        let leaving = claim.is_some_and(|claim| claim.deleting);
+        let wanted = view.cluster.replicas.wants(*slot) || (kept && !view.completed());
+        member || stands || (wanted && !leaving)
+    };
+    view.slots().into_iter().filter(belongs).collect()
+}
+
+fn claim_changes(view: &View<'_>, cluster_id: ClusterId) -> Vec<ClaimChange> {
+    let owned = match view.cluster.storage.reclaim {
+        Reclaim::Retain => false,
+        Reclaim::Delete => true,
+    };
+    let change = |(slot, seen): (&Slot, &crate::observed::SlotSeen)| {
+        let claim = seen.claim.as_ref()?;
+        let differs = claim.cluster_id == Some(cluster_id) && !claim.deleting && claim.owned != owned;
+        differs.then(|| ClaimChange {
+            name: view.cluster.name.claim(*slot),
+            uid: claim.uid.clone(),
+            owner: owned.then(|| owner(view.cluster)),
+        })
+    };
+    view.seen.slots.iter().filter_map(change).collect()
 }

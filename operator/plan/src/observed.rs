@@ -82,6 +82,8 @@ pub struct ClaimSeen {
     pub uid: String,
     /// Annotation `kvorum.dev/cluster-id`, which the StatefulSet's claim template stamps: the proof that it is ours.
     pub cluster_id: Option<ClusterId>,
+    /// Whether it is older than the `KvCluster`: kept from an earlier one of the same name.
+    pub kept: bool,
     /// Whether it carries an owner reference to the `KvCluster`, so that it goes with it.
     pub owned: bool,
     /// Whether it is being deleted.

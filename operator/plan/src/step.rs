@@ -114,8 +114,6 @@ pub enum Intent {
 pub enum Reason {
     /// Everything is as it should be.
     Settled,
-    /// Certificates are being made.
-    Certificates,
     /// These slots' nodes have not answered yet.
     Starting(Vec<Slot>),
     /// The node at which the cluster begins reported something unexpected.
@@ -194,11 +192,6 @@ pub enum Wanted {
     },
     /// To restart this member's pod.
     Restart {
-        /// Its name.
-        name: String,
-    },
-    /// To clear away what is left of this member.
-    Discard {
         /// Its name.
         name: String,
     },
