@@ -9,7 +9,7 @@
 //!
 //! Deliberately not here: which objects, in which order (`apply::bundle`).
 
-//pub mod bundle;
+pub mod bundle;
 pub mod difference;
 
 use std::fmt::Debug;

@@ -2,113 +2,239 @@
 //! member, one client certificate for the operator and one for applications, and the published client authority.
 //!
 //! What it must keep true:
-//! 1. Which leaf is issued is decided by `verdict::judge` from what is there and the time; a Secret that was edited or
-//!    deleted is made good, and one that is as wanted is returned as it is, so that nothing is written at rest.
-//! 2. An authority is made only when nothing depends on it. When its key is lost while leaves signed by it are in use,
-//!    a new one would cut members off from each other: they would trust different authorities for a while. So nothing
-//!    is issued, the leaves in use stay, and [`Lost`] tells a person what to do.
-//! 3. No key is ever logged: `Pair` has no printing form.
+//! 1. Which certificate is made is the planner's decision; here they are read (`certs::seen`), keys are drawn, and what
+//!    shall stay is returned as it is, so that nothing is written at rest.
+//! 2. A damaged certificate is no certificate: what does not parse, or whose key or signature does not fit, is not shown
+//!    to the planner, which then has it made anew.
+//! 3. An authority that members depend on is never replaced here, whatever is wanted: members would distrust each other
+//!    until each had loaded the new one, which takes the kubelet a minute or more. Leaves of a lost authority stay.
+//! 4. No key is ever logged: `Pair` has no printing form.
 //!
-//! Deliberately not here: replacing an authority in phases while it is in use, certificates of others (cert-manager,
-//! the user's own), and writing to the API server (`apply`).
+//! Deliberately not here: certificates of others (cert-manager, the user's own), and writing to the API server (`apply`).
 
 pub mod authority;
 pub mod parsed;
-pub mod request;
 pub mod secrets;
-pub mod verdict;
+pub mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use time::{Duration, OffsetDateTime};
+use kvorum_plan::objects::{self, Action, AuthorityKind, Leaf, LeafKind};
+use time::OffsetDateTime;
 
-use self::authority::{Authority, AuthorityError, Pair};
-use self::request::{ClusterNames, Request};
+use self::authority::{Authority, AuthorityError, Pair, Request, Usage};
+use self::parsed::Name;
 use self::secrets::{MemberFiles, Shared};
-use self::verdict::{Verdict, Why};
 
-/// Certificates are looked at again at least this often, whatever else happens.
-const LOOK_AGAIN_AT_MOST: Duration = Duration::hours(12);
-
-/// What the certificates are made for.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Names that go into certificates.
-    pub names: ClusterNames,
-    /// The `KvCluster`'s name.
-    pub cluster: String,
-    /// Metadata of the objects.
-    pub shared: Shared,
-    /// Whether the authorities go when the `KvCluster` goes.
-    pub authorities_owned: bool,
-    /// Where things are kept.
-    pub places: Places,
-    /// The members that need a pair of leaves.
-    pub members: Vec<WantedMember>,
+/// Why the certificates of a cluster could not be made as planned.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Drawing, signing or reading failed.
+    #[error("certificate in {secret}: {source}")]
+    Authority {
+        /// The Secret concerned.
+        secret: String,
+        /// What failed.
+        source: AuthorityError,
+    },
+    /// What the plan wants kept is not there any more.
+    #[error("certificate in {secret} was to be kept but is not there")]
+    Gone {
+        /// The Secret concerned.
+        secret: String,
+    },
 }
 
-/// Names of the objects in which certificates are kept.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Secret of the authority of clients.
-    pub client_authority: String,
-    /// Secret of the authority of peers.
-    pub peer_authority: String,
-    /// Secret of the operator's client certificate.
-    pub operator: String,
-    /// Secret of the applications' client certificate.
-    pub application: String,
-    /// ConfigMap of the published authority.
-    pub published: String,
+/// The planner's part of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The two authorities.
+    pub authorities: &'a [objects::Authority],
+    /// The certificates that they sign.
+    pub leaves: &'a [Leaf],
+    /// The ConfigMap to publish the client authority in; its metadata serves the Secrets too.
+    pub published: &'a ConfigMap,
 }
 
-/// A member that needs certificates.
-#[derive(Clone, Debug)]
-pub struct WantedMember {
-    /// Its name.
-    pub name: String,
-    /// Its pod's name.
-    pub pod: String,
-    /// Its Secret.
-    pub secret: String,
-}
-
-/// An authority whose key is gone although certificates signed by it are in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// The Secret that should hold it.
-    pub secret: String,
-}
-
-/// A certificate that was issued in this pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issued {
-    /// The Secret it went into.
-    pub secret: String,
-    /// Whose it is.
-    pub common_name: String,
-    /// Why.
-    pub why: Why,
-}
-
-/// What should be in the API server, and what was done to get there.
+/// What should be in the API server.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct Made {
     /// Authorities that are new: to be *created*, so that one that appeared meanwhile is never overwritten.
     pub new_authorities: Vec<Secret>,
     /// All other Secrets, whether they changed or not.
     pub secrets: Vec<Secret>,
     /// The published authority.
     pub published: Option<ConfigMap>,
-    /// The operator's way into the admin calls.
-    pub operator: Option<OperatorIdentity>,
-    /// What was issued.
-    pub issued: Vec<Issued>,
-    /// Authorities that are lost.
-    pub lost: Vec<Lost>,
-    /// When the next renewal is due; `None` when there is nothing to renew.
-    pub look_again: Option<OffsetDateTime>,
+    /// Secrets of authorities whose key is gone while certificates signed by them are in use. A person must restore them
+    /// from a backup, or delete the members' Secrets too, to have everything issued anew.
+    pub lost: Vec<String>,
+}
+
+/// Makes what the plan wants made, and keeps the rest, from the Secrets there are (`live`, by name).
+///
+/// # Errors
+/// No randomness, a name that a certificate cannot carry, or something that the plan counts on is not there.
+pub fn make(
+    wanted: Wanted<'_>,
+    live: &BTreeMap<String, Secret>,
+    now: OffsetDateTime,
+) -> Result<Made, CertificateError> {
+    let Wanted {
+        authorities,
+        leaves,
+        published,
+    } = wanted;
+    let shared = Shared::with(&published.metadata);
+    let mut making = Making {
+        shared,
+        live,
+        now,
+        authorities: BTreeMap::new(),
+        made: Made::default(),
+    };
+    for authority in authorities {
+        making.authority(authority)?;
+    }
+    for leaf in leaves {
+        making.leaf(leaf)?;
+    }
+    if let Some(clients) = making.authorities.get(&AuthorityKind::Client) {
+        let mut published = published.clone();
+        let data = published.data.get_or_insert_default();
+        data.insert(secrets::CA_CRT.to_owned(), clients.pair().certificate.clone());
+        making.made.published = Some(published);
+    }
+    Ok(making.made)
+}
+
+struct Making<'a> {
+    shared: Shared,
+    live: &'a BTreeMap<String, Secret>,
+    now: OffsetDateTime,
+    authorities: BTreeMap<AuthorityKind, Authority>,
+    made: Made,
+}
+
+impl Making<'_> {
+    fn authority(&mut self, wanted: &objects::Authority) -> Result<(), CertificateError> {
+        let place = &wanted.secret;
+        let failed = |source| CertificateError::Authority {
+            secret: place.clone(),
+            source,
+        };
+        let kept = self.live.get(place).and_then(seen::authority);
+        let authority = match (wanted.action, kept) {
+            (Action::Keep, Some(kept)) => kept,
+            (Action::Keep | Action::Make(_), _) if self.depended_on(wanted.kind) => {
+                tracing::warn!(secret = place, "the authority is lost while members depend on it");
+                self.made.lost.push(place.clone());
+                return Ok(());
+            }
+            (Action::Keep, None) => return Err(CertificateError::Gone { secret: place.clone() }),
+            (Action::Make(_), _) => {
+                let purpose = match wanted.kind {
+                    AuthorityKind::Client => format!("kvorum {} client CA", wanted.cluster_id),
+                    AuthorityKind::Peer => format!("kvorum {} peer CA", wanted.cluster_id),
+                };
+                Authority::create(&purpose, wanted.days, self.now).map_err(failed)?
+            }
+        };
+        let secret = self
+            .shared
+            .authority(place, &wanted.cluster_id.to_string(), wanted.owned, authority.pair());
+        let exists = self.live.contains_key(place);
+        if exists {
+            self.made.secrets.push(secret)
+        } else {
+            self.made.new_authorities.push(secret)
+        }
+        self.authorities.insert(wanted.kind, authority);
+        Ok(())
+    }
+
+    /// Whether a member trusts an authority of this kind, by the Secret that it mounts.
+    fn depended_on(&self, kind: AuthorityKind) -> bool {
+        let file = match kind {
+            AuthorityKind::Client => secrets::CLIENT_CA_CRT,
+            AuthorityKind::Peer => secrets::PEER_CA_CRT,
+        };
+        self.live.values().any(|secret| secrets::text(secret, file).is_some())
+    }
+
+    fn leaf(&mut self, wanted: &Leaf) -> Result<(), CertificateError> {
+        let (clients, peers) = (
+            self.authorities.get(&AuthorityKind::Client),
+            self.authorities.get(&AuthorityKind::Peer),
+        );
+        let secret = match (wanted.action, wanted.kind, clients, peers) {
+            (Action::Make(_), LeafKind::Member(_), Some(clients), Some(peers)) => {
+                let files = MemberFiles {
+                    server: self.sign(wanted, clients, Usage::ServerAndClient)?,
+                    peer: self.sign(wanted, peers, Usage::ServerAndClient)?,
+                    client_authority: clients.pair().certificate.clone(),
+                    peer_authority: peers.pair().certificate.clone(),
+                };
+                self.shared.member(&wanted.secret, &files)
+            }
+            (Action::Make(_), LeafKind::Application | LeafKind::Operator, Some(clients), _) => {
+                let pair = self.sign(wanted, clients, Usage::Client)?;
+                self.shared.client(&wanted.secret, &pair, &clients.pair().certificate)
+            }
+            // Its authority is lost: what is in use stays.
+            (Action::Make(_), _, _, _) => return Ok(()),
+            (Action::Keep, kind, _, _) => {
+                let kept = self
+                    .live
+                    .get(&wanted.secret)
+                    .and_then(|secret| self.kept(secret, wanted, kind));
+                kept.ok_or_else(|| CertificateError::Gone {
+                    secret: wanted.secret.clone(),
+                })?
+            }
+        };
+        self.made.secrets.push(secret);
+        Ok(())
+    }
+
+    /// The Secret as it should be, with the files that it has.
+    fn kept(&self, live: &Secret, wanted: &Leaf, kind: LeafKind) -> Option<Secret> {
+        Some(match kind {
+            LeafKind::Member(_) => self.shared.member(&wanted.secret, &secrets::member(live)?),
+            LeafKind::Application | LeafKind::Operator => {
+                let pair = secrets::pair(live, secrets::TLS_CRT, secrets::TLS_KEY)?;
+                self.shared
+                    .client(&wanted.secret, &pair, &secrets::text(live, secrets::CA_CRT)?)
+            }
+        })
+    }
+
+    fn sign(&self, wanted: &Leaf, authority: &Authority, usage: Usage) -> Result<Pair, CertificateError> {
+        let request = Request {
+            common_name: wanted.common_name.clone(),
+            names: names(wanted),
+            usage,
+            days: wanted.days,
+        };
+        tracing::info!(
+            secret = wanted.secret,
+            common_name = wanted.common_name,
+            "issued a certificate"
+        );
+        let signed = authority.sign(&request, self.now);
+        signed.map_err(|source| CertificateError::Authority {
+            secret: wanted.secret.clone(),
+            source,
+        })
+    }
+}
+
+fn names(wanted: &Leaf) -> BTreeSet<Name> {
+    let dns = wanted.dns.iter().cloned().map(Name::Dns);
+    let ips = wanted.ips.iter().filter_map(|ip| ip.parse().ok()).map(Name::Ip);
+    dns.chain(ips)
+        .chain(wanted.uri.iter().cloned().map(Name::Uri))
+        .collect()
 }
 
 /// The operator's client certificate and the authority to check members against.
@@ -120,192 +246,16 @@ pub struct OperatorIdentity {
     pub authority: String,
 }
 
-/// Drafts all certificates of a cluster from the Secrets there are (`live`, by name).
-///
-/// # Errors
-/// No randomness, or a name that a certificate cannot carry.
-pub fn draft(wanted: &Wanted, live: &BTreeMap<String, Secret>, now: OffsetDateTime) -> Result<Draft, AuthorityError> {
-    let mut drafting = Drafting {
-        wanted,
-        live,
-        now,
-        draft: Draft::default(),
-    };
-    let clients = drafting.authority(&wanted.places.client_authority, "client", secrets::CLIENT_CA_CRT)?;
-    let peers = drafting.authority(&wanted.places.peer_authority, "peer", secrets::PEER_CA_CRT)?;
-    drafting.clients(clients.as_ref())?;
-    for member in &wanted.members {
-        drafting.member(member, clients.as_ref(), peers.as_ref())?;
-    }
-    Ok(drafting.draft)
-}
-
-struct Drafting<'a> {
-    wanted: &'a Wanted,
-    live: &'a BTreeMap<String, Secret>,
-    now: OffsetDateTime,
-    draft: Draft,
-}
-
-impl Drafting<'_> {
-    /// The authority kept in `place`, or a new one, or `None` when it is lost. `copy` is the file under which members
-    /// have its certificate.
-    fn authority(&mut self, place: &str, role: &str, copy: &str) -> Result<Option<Authority>, AuthorityError> {
-        let copies: Vec<String> = self
-            .wanted
-            .members
-            .iter()
-            .filter_map(|member| secrets::text(self.live.get(&member.secret)?, copy))
-            .collect();
-        let kept = self.live.get(place).and_then(|secret| restored(secret, &copies));
-        let authority = match kept {
-            Some(authority) => authority,
-            None if copies.is_empty() => {
-                let new = Authority::create(&format!("{} {role} CA", self.wanted.cluster), self.now)?;
-                tracing::info!(
-                    secret = place,
-                    fingerprint = new.parsed().fingerprint,
-                    "made a certificate authority"
-                );
-                new
-            }
-            None => {
-                self.draft.lost.push(Lost {
-                    secret: place.to_owned(),
-                });
-                return Ok(None);
-            }
-        };
-        let Wanted {
-            shared,
-            names,
-            authorities_owned,
-            ..
-        } = self.wanted;
-        let secret = shared.authority(place, &names.cluster_id, *authorities_owned, authority.pair());
-        let exists = self.live.contains_key(place);
-        if exists {
-            self.draft.secrets.push(secret)
-        } else {
-            self.draft.new_authorities.push(secret)
-        }
-        Ok(Some(authority))
-    }
-
-    /// The operator's and the applications' certificates, and what is published.
-    fn clients(&mut self, authority: Option<&Authority>) -> Result<(), AuthorityError> {
-        let Wanted {
-            names,
-            places,
-            shared,
-            cluster,
-            ..
-        } = self.wanted;
-        let Some(authority) = authority else {
-            self.draft.operator = self.live.get(&places.operator).and_then(operator_identity);
-            return Ok(());
-        };
-        let ca = &authority.pair().certificate;
-        for (place, request) in [
-            (&places.operator, names.operator()),
-            (&places.application, names.application(cluster)),
-        ] {
-            let pair = self.leaf(place, (secrets::TLS_CRT, secrets::TLS_KEY), &request, authority)?;
-            self.draft.secrets.push(shared.client(place, &pair, ca));
-            if place == &places.operator {
-                self.draft.operator = Some(OperatorIdentity {
-                    pair,
-                    authority: ca.clone(),
-                });
-            }
-        }
-        self.draft.published = Some(shared.published(&places.published, ca));
-        Ok(())
-    }
-
-    fn member(
-        &mut self,
-        member: &WantedMember,
-        clients: Option<&Authority>,
-        peers: Option<&Authority>,
-    ) -> Result<(), AuthorityError> {
-        // With one authority lost, the leaves in use stay as they are: the Secret is left alone.
-        let (Some(clients), Some(peers)) = (clients, peers) else {
-            return Ok(());
-        };
-        let names = &self.wanted.names;
-        let place = &member.secret;
-        let server = names.server(&member.name, &member.pod, &[]);
-        let peer = names.peer(&member.name, &member.pod);
-        let files = MemberFiles {
-            server: self.leaf(place, (secrets::SERVER_CRT, secrets::SERVER_KEY), &server, clients)?,
-            peer: self.leaf(place, (secrets::PEER_CRT, secrets::PEER_KEY), &peer, peers)?,
-            client_authority: clients.pair().certificate.clone(),
-            peer_authority: peers.pair().certificate.clone(),
-        };
-        self.draft.secrets.push(self.wanted.shared.member(place, &files));
-        Ok(())
-    }
-
-    /// The leaf in `place` if it may stay, a new one otherwise.
-    fn leaf(
-        &mut self,
-        place: &str,
-        (certificate, key): (&str, &str),
-        request: &Request,
-        authority: &Authority,
-    ) -> Result<Pair, AuthorityError> {
-        let kept = self
-            .live
-            .get(place)
-            .and_then(|secret| secrets::pair(secret, certificate, key));
-        let seed = format!("{}/{place}/{certificate}", self.wanted.names.cluster_id);
-        match (verdict::judge(kept.as_ref(), request, authority, &seed, self.now), kept) {
-            (Verdict::Keep { renew_at }, Some(kept)) => {
-                let again = renew_at.min(self.now + LOOK_AGAIN_AT_MOST);
-                self.draft.look_again = Some(self.draft.look_again.map_or(again, |sooner| sooner.min(again)));
-                Ok(kept)
-            }
-            (verdict, _) => {
-                let why = if let Verdict::Issue(why) = verdict {
-                    why
-                } else {
-                    Why::Missing
-                };
-                let common_name = request.common_name.clone();
-                self.draft.issued.push(Issued {
-                    secret: place.to_owned(),
-                    common_name,
-                    why,
-                });
-                authority.sign(request, self.now)
-            }
-        }
-    }
-}
-
-/// An authority from its Secret; a certificate that was damaged there is taken from a copy that fits the key.
-fn restored(secret: &Secret, copies: &[String]) -> Option<Authority> {
-    let key = secrets::text(secret, secrets::TLS_KEY)?;
-    let own = secrets::text(secret, secrets::TLS_CRT);
-    let candidates = own.iter().chain(copies);
-    candidates
-        .filter_map(|certificate| {
-            Authority::read(Pair {
-                certificate: certificate.clone(),
-                key: key.clone(),
-            })
-            .ok()
+impl OperatorIdentity {
+    /// Reads it from its Secret.
+    #[must_use]
+    pub fn read(secret: &Secret) -> Option<Self> {
+        let pair = secrets::pair(secret, secrets::TLS_CRT, secrets::TLS_KEY)?;
+        Some(OperatorIdentity {
+            pair,
+            authority: secrets::text(secret, secrets::CA_CRT)?,
         })
-        .next()
-}
-
-fn operator_identity(secret: &Secret) -> Option<OperatorIdentity> {
-    let pair = secrets::pair(secret, secrets::TLS_CRT, secrets::TLS_KEY)?;
-    Some(OperatorIdentity {
-        pair,
-        authority: secrets::text(secret, secrets::CA_CRT)?,
-    })
+    }
 }
 
 #[cfg(test)]

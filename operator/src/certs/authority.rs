@@ -3,8 +3,9 @@
 //! What it must keep true: ECDSA P-256 throughout; a random serial number for every certificate; no leaf outlives its
 //! authority; keys are never logged (no `Debug` prints them).
 //!
-//! Deliberately not here: when to sign (`certs::verdict`), where results are kept (`certs::secrets`).
+//! Deliberately not here: when to sign (the planner), where results are kept (`certs::secrets`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use rcgen::{
@@ -13,13 +14,8 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::parsed::{self, Parsed};
-use super::request::{Name, Request, Usage};
+use super::parsed::{self, Name, Parsed};
 
-/// Life of an authority. Long, because replacing it touches every client; the operator replaces leaves meanwhile.
-const AUTHORITY_LIFE: Duration = Duration::days(3650);
-/// Life of a leaf: short enough that a stolen key ages, long enough to survive weeks without an operator.
-const LEAF_LIFE: Duration = Duration::days(90);
 /// Certificates are dated this far back, so that a node whose clock is behind accepts them at once.
 const BACKDATED: Duration = Duration::hours(1);
 /// Random octets in a serial number. RFC 5280 allows 20, and demands a positive number.
@@ -46,6 +42,28 @@ pub enum AuthorityError {
     /// Certificate and key do not belong together.
     #[error("the authority's certificate and its key do not belong together")]
     KeyMismatch,
+}
+
+/// What a certificate is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Proves a server and, towards another server, a client: members.
+    ServerAndClient,
+    /// Proves a client only.
+    Client,
+}
+
+/// A leaf that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The subject's common name; for application certificates the user that the store sees.
+    pub common_name: String,
+    /// All subject alternative names.
+    pub names: BTreeSet<Name>,
+    /// What it is good for.
+    pub usage: Usage,
+    /// How many days it is good for, at most.
+    pub days: u32,
 }
 
 /// A certificate and its key, both PEM.
@@ -76,7 +94,7 @@ impl Authority {
     ///
     /// # Errors
     /// No randomness, or a purpose that is no text for a certificate.
-    pub fn create(purpose: &str, now: OffsetDateTime) -> Result<Self, AuthorityError> {
+    pub fn create(purpose: &str, days: u32, now: OffsetDateTime) -> Result<Self, AuthorityError> {
         let serial = random_serial()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(&format!("{purpose} {}", hex::encode(&serial[..4])));
@@ -88,7 +106,7 @@ impl Authority {
             KeyUsagePurpose::DigitalSignature,
         ];
         params.not_before = now - BACKDATED;
-        params.not_after = now + AUTHORITY_LIFE;
+        params.not_after = now + Duration::days(days.into());
         let key = new_key()?;
         let certificate = params.self_signed(&key).map_err(AuthorityError::Signing)?;
         Authority::read(Pair {
@@ -140,7 +158,7 @@ impl Authority {
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.not_before = now - BACKDATED;
-        params.not_after = (now + LEAF_LIFE).min(self.parsed.not_after);
+        params.not_after = (now + Duration::days(request.days.into())).min(self.parsed.not_after);
         let key = new_key()?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(AuthorityError::Signing)?;
         Ok(Pair {

@@ -1,9 +1,8 @@
 //! What a certificate says, as plain values, so that deciding needs no parser.
 //!
-//! What it must keep true: reading never panics on any input; a name kind that Kvorum does not use makes the certificate
-//! differ from every request instead of being overlooked.
+//! What it must keep true: reading never panics on any input; names of kinds that Kvorum never issues are left out.
 //!
-//! Deliberately not here: whether the certificate is good enough (`certs::verdict`).
+//! Deliberately not here: whether the certificate is good enough (the planner).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +14,16 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::parse_x509_pem;
 
-use super::request::{Name, Usage};
+/// One subject alternative name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// A DNS name.
+    Dns(String),
+    /// An address.
+    Ip(IpAddr),
+    /// A URI; Kvorum's identities.
+    Uri(String),
+}
 
 /// Why a certificate could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -36,10 +44,8 @@ pub enum ParseError {
 pub struct Parsed {
     /// The subject's common name, empty when it has none.
     pub common_name: String,
-    /// All alternative names; `None` when there is one of a kind that Kvorum never issues.
-    pub names: Option<BTreeSet<Name>>,
-    /// What it is good for; `None` for authorities and for combinations that Kvorum never issues.
-    pub usage: Option<Usage>,
+    /// All alternative names of the kinds that Kvorum issues.
+    pub names: BTreeSet<Name>,
     /// Not good before.
     pub not_before: OffsetDateTime,
     /// Not good after.
@@ -63,7 +69,6 @@ impl Parsed {
         Ok(Parsed {
             common_name: common_name(&x509),
             names: alternative_names(&x509),
-            usage: usage(&x509),
             not_before: time(validity.not_before.timestamp())?,
             not_after: time(validity.not_after.timestamp())?,
             fingerprint: hex::encode(Sha256::digest(&block.contents)),
@@ -96,11 +101,16 @@ fn common_name(x509: &X509Certificate<'_>) -> String {
     first.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
 }
 
-fn alternative_names(x509: &X509Certificate<'_>) -> Option<BTreeSet<Name>> {
+fn alternative_names(x509: &X509Certificate<'_>) -> BTreeSet<Name> {
     let Ok(Some(extension)) = x509.subject_alternative_name() else {
-        return Some(BTreeSet::new());
+        return BTreeSet::new();
     };
-    extension.value.general_names.iter().map(alternative_name).collect()
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(alternative_name)
+        .collect()
 }
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<Name> {
@@ -117,14 +127,5 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
         4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
         16 => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
         _ => None,
-    }
-}
-
-fn usage(x509: &X509Certificate<'_>) -> Option<Usage> {
-    let extension = x509.extended_key_usage().ok()??;
-    match (extension.value.server_auth, extension.value.client_auth) {
-        (true, true) => Some(Usage::ServerAndClient),
-        (false, true) => Some(Usage::Client),
-        (true, false) | (false, false) => None,
     }
 }

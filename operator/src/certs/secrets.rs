@@ -1,5 +1,5 @@
 //! The shape in which certificates are kept in the API server: one Secret per authority, per member, for the operator
-//! and for applications, and one ConfigMap that publishes the client authority.
+//! and for applications.
 //!
 //! What it must keep true: Secrets that carry authorities belong to nobody that could be garbage-collected by accident
 //! (the owner reference comes from the caller, who gives none while volumes are to be retained); reading tolerates any
@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::authority::Pair;
@@ -37,24 +37,31 @@ pub const CLIENT_CA_CRT: &str = "client-ca.crt";
 /// The authority of peers, as mounted into a member.
 pub const PEER_CA_CRT: &str = "peer-ca.crt";
 
-/// Metadata that all objects of a cluster share.
+/// Metadata that all objects of a cluster share, taken from one that the planner built.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// The cluster's namespace.
-    pub namespace: String,
-    /// The cluster's labels.
-    pub labels: BTreeMap<String, String>,
-    /// The `KvCluster`.
-    pub owner: OwnerReference,
+    namespace: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
 }
 
 impl Shared {
+    /// The namespace, labels and owner of `built`.
+    #[must_use]
+    pub fn with(built: &ObjectMeta) -> Self {
+        Shared {
+            namespace: built.namespace.clone(),
+            labels: built.labels.clone(),
+            owner_references: built.owner_references.clone(),
+        }
+    }
+
     fn metadata(&self, name: &str) -> ObjectMeta {
         ObjectMeta {
             name: Some(name.to_owned()),
-            namespace: Some(self.namespace.clone()),
-            labels: Some(self.labels.clone()),
-            owner_references: Some(vec![self.owner.clone()]),
+            namespace: self.namespace.clone(),
+            labels: self.labels.clone(),
+            owner_references: self.owner_references.clone(),
             ..ObjectMeta::default()
         }
     }
@@ -102,17 +109,6 @@ impl Shared {
         ];
         secret(self.metadata(name), "Opaque", files)
     }
-
-    /// The ConfigMap by which clients learn whom to trust.
-    #[must_use]
-    pub fn published(&self, name: &str, authority: &str) -> ConfigMap {
-        let data = BTreeMap::from([(CA_CRT.to_owned(), authority.to_owned())]);
-        ConfigMap {
-            metadata: self.metadata(name),
-            data: Some(data),
-            ..ConfigMap::default()
-        }
-    }
 }
 
 /// What a member finds in its certificate folder.
@@ -156,5 +152,16 @@ pub fn pair(secret: &Secret, certificate: &str, key: &str) -> Option<Pair> {
     Some(Pair {
         certificate: text(secret, certificate)?,
         key: text(secret, key)?,
+    })
+}
+
+/// A member's files; `None` when one is missing.
+#[must_use]
+pub fn member(secret: &Secret) -> Option<MemberFiles> {
+    Some(MemberFiles {
+        server: pair(secret, SERVER_CRT, SERVER_KEY)?,
+        peer: pair(secret, PEER_CRT, PEER_KEY)?,
+        client_authority: text(secret, CLIENT_CA_CRT)?,
+        peer_authority: text(secret, PEER_CA_CRT)?,
     })
 }

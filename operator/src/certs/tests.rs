@@ -1,127 +1,191 @@
-//! Drafting the certificates of a whole cluster: fresh, at rest, after damage, after loss.
+//! Making, keeping and reading back the certificates of a whole cluster: fresh, at rest, after damage, after loss.
 
 use super::*;
 use k8s_openapi::ByteString;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kvorum_plan::names::{ClusterId, Slot};
+use kvorum_plan::objects::Cause;
+use time::Duration;
+
+const AUTHORITIES: [&str; 2] = ["demo-client-ca", "demo-peer-ca"];
 
 fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
 }
 
-fn wanted(members: usize) -> Wanted {
-    let member = |slot| WantedMember {
-        name: format!("demo-{slot}"),
-        pod: format!("demo-{slot}-0"),
-        secret: format!("demo-{slot}-tls"),
-    };
-    Wanted {
-        names: request::tests::demo(),
-        cluster: "demo".to_owned(),
-        shared: Shared {
-            namespace: "ns".to_owned(),
-            labels: BTreeMap::from([("app.kubernetes.io/instance".to_owned(), "demo".to_owned())]),
-            owner: OwnerReference::default(),
-        },
-        authorities_owned: false,
-        places: Places {
-            client_authority: "demo-client-ca".to_owned(),
-            peer_authority: "demo-peer-ca".to_owned(),
-            operator: "demo-operator-tls".to_owned(),
-            application: "demo-client-tls".to_owned(),
-            published: "demo-ca".to_owned(),
-        },
-        members: (0..members).map(member).collect(),
+fn authority(index: usize, action: Action) -> objects::Authority {
+    objects::Authority {
+        secret: AUTHORITIES[index].to_owned(),
+        kind: [AuthorityKind::Client, AuthorityKind::Peer][index],
+        cluster_id: ClusterId::new(0xab).unwrap(),
+        days: 3650,
+        owned: false,
+        action,
     }
 }
 
-fn stored(draft: Draft) -> BTreeMap<String, Secret> {
-    let all = draft.new_authorities.into_iter().chain(draft.secrets);
+fn leaf(secret: &str, kind: LeafKind, action: Action) -> Leaf {
+    let (dns, ips, uri) = match kind {
+        LeafKind::Member(slot) => (vec![format!("demo-{slot}-0.demo-peers.ns.svc")], vec!["::1"], Some("m")),
+        LeafKind::Application => (vec![], vec![], None),
+        LeafKind::Operator => (vec![], vec![], Some("operator")),
+    };
+    Leaf {
+        secret: secret.to_owned(),
+        kind,
+        common_name: secret.to_owned(),
+        dns: dns.into_iter().collect(),
+        ips: ips.into_iter().map(str::to_owned).collect(),
+        uri: uri.map(|who| format!("kvorum://00000000000000ab/{who}")),
+        days: 90,
+        action,
+    }
+}
+
+/// Makes a cluster of two members; `authorities` and `leaves` say what is to be done about all of each.
+fn make_all(authorities: Action, leaves: Action, live: &BTreeMap<String, Secret>) -> Result<Made, CertificateError> {
+    let authorities = [authority(0, authorities), authority(1, authorities)];
+    let leaves = [
+        leaf("demo-0-tls", LeafKind::Member(Slot(0)), leaves),
+        leaf("demo-1-tls", LeafKind::Member(Slot(1)), leaves),
+        leaf("demo-client-tls", LeafKind::Application, leaves),
+        leaf("demo-operator-tls", LeafKind::Operator, leaves),
+    ];
+    let metadata = ObjectMeta {
+        name: Some("demo-ca".to_owned()),
+        ..ObjectMeta::default()
+    };
+    let published = ConfigMap {
+        metadata,
+        ..ConfigMap::default()
+    };
+    make(
+        Wanted {
+            authorities: &authorities,
+            leaves: &leaves,
+            published: &published,
+        },
+        live,
+        now(),
+    )
+}
+
+fn stored(made: Made) -> BTreeMap<String, Secret> {
+    let all = made.new_authorities.into_iter().chain(made.secrets);
     all.map(|secret| (secret.metadata.name.clone().unwrap(), secret))
         .collect()
 }
 
-fn issued(draft: &Draft) -> Vec<String> {
-    draft
-        .issued
-        .iter()
-        .map(|issued| format!("{} {:?}", issued.secret, issued.why))
-        .collect()
+fn fresh() -> BTreeMap<String, Secret> {
+    let new = Action::Make(Cause::Absent);
+    stored(make_all(new, new, &BTreeMap::new()).unwrap())
+}
+
+fn seen(live: &BTreeMap<String, Secret>) -> kvorum_plan::observed::Certificates {
+    seen::certificates(live, &AUTHORITIES.map(str::to_owned))
+}
+
+fn damage(live: &mut BTreeMap<String, Secret>, secret: &str, file: &str) {
+    let files = live.get_mut(secret).unwrap().data.as_mut().unwrap();
+    files.insert(file.to_owned(), ByteString(b"rubbish".to_vec()));
 }
 
 #[test]
 fn fresh_then_at_rest() {
-    let fresh = draft(&wanted(3), &BTreeMap::new(), now()).unwrap();
-    assert_eq!(fresh.new_authorities.len(), 2);
-    assert_eq!(fresh.issued.len(), 2 + 2 * 3);
-    assert!(fresh.operator.is_some() && fresh.published.is_some());
-    let live = stored(fresh);
-    let rest = draft(&wanted(3), &live, now()).unwrap();
-    assert_eq!((rest.new_authorities.len(), issued(&rest)), (0, vec![]));
-    assert_eq!(stored(rest), live, "what is drafted at rest is what is there");
-}
-
-#[test]
-fn a_member_more_gets_a_pair_and_the_others_keep_theirs() {
-    let live = stored(draft(&wanted(1), &BTreeMap::new(), now()).unwrap());
-    let more = draft(&wanted(2), &live, now()).unwrap();
-    assert_eq!(issued(&more), ["demo-1-tls Missing", "demo-1-tls Missing"]);
-}
-
-#[test]
-fn damage_is_made_good() {
-    let mut live = stored(draft(&wanted(2), &BTreeMap::new(), now()).unwrap());
-    live.remove("demo-0-tls");
-    let files = live.get_mut("demo-1-tls").unwrap().data.as_mut().unwrap();
-    files.insert(secrets::PEER_KEY.to_owned(), ByteString(b"rubbish".to_vec()));
-    files.insert(secrets::CLIENT_CA_CRT.to_owned(), ByteString(b"rubbish".to_vec()));
-    let damaged = draft(&wanted(2), &live, now()).unwrap();
+    let new = Action::Make(Cause::Absent);
+    let made = make_all(new, new, &BTreeMap::new()).unwrap();
     assert_eq!(
-        issued(&damaged),
-        ["demo-0-tls Missing", "demo-0-tls Missing", "demo-1-tls Unreadable"]
+        (made.new_authorities.len(), made.secrets.len(), made.lost.len()),
+        (2, 4, 0)
     );
-    let repaired = stored(damaged);
-    let ca = secrets::text(&repaired["demo-client-ca"], secrets::TLS_CRT);
-    assert_eq!(secrets::text(&repaired["demo-1-tls"], secrets::CLIENT_CA_CRT), ca);
+    assert!(
+        made.published
+            .as_ref()
+            .unwrap()
+            .data
+            .as_ref()
+            .unwrap()
+            .contains_key("ca.crt")
+    );
+    let live = stored(made);
+    let kept = make_all(Action::Keep, Action::Keep, &live).unwrap();
+    assert_eq!(stored(kept), live, "what is kept is what is there");
 }
 
 #[test]
-fn an_authority_with_a_damaged_certificate_is_restored_from_a_copy() {
-    let mut live = stored(draft(&wanted(1), &BTreeMap::new(), now()).unwrap());
-    let whole = live["demo-peer-ca"].clone();
-    let files = live.get_mut("demo-peer-ca").unwrap().data.as_mut().unwrap();
-    files.insert(secrets::TLS_CRT.to_owned(), ByteString(b"rubbish".to_vec()));
-    let restored = draft(&wanted(1), &live, now()).unwrap();
-    assert_eq!((restored.lost.len(), issued(&restored)), (0, vec![]));
-    assert_eq!(stored(restored)["demo-peer-ca"], whole);
+fn what_was_made_is_seen_as_it_was_wanted() {
+    let seen = seen(&fresh());
+    assert_eq!(seen.authorities.len(), 2);
+    assert_eq!(seen.leaves.len(), 4);
+    let member = &seen.leaves["demo-1-tls"];
+    let authorities = seen
+        .authorities
+        .values()
+        .map(|authority| authority.fingerprint.clone())
+        .collect();
+    assert_eq!((&member.issuers, &member.trusted), (&authorities, &authorities));
+    assert_eq!(member.dns, BTreeSet::from(["demo-1-0.demo-peers.ns.svc".to_owned()]));
+    assert_eq!(member.ips, BTreeSet::from(["::1".to_owned()]));
+    assert_eq!(member.uri.as_deref(), Some("kvorum://00000000000000ab/m"));
+    let life = member.not_after.duration_since(member.not_before).as_hours();
+    assert_eq!(life, 90 * 24 + 1, "ninety days, and an hour for clocks that are behind");
+    assert_eq!(seen.authorities["demo-peer-ca"].cluster_id, ClusterId::new(0xab));
 }
 
 #[test]
-fn a_lost_authority_is_not_replaced_while_members_use_it() {
-    let mut live = stored(draft(&wanted(2), &BTreeMap::new(), now()).unwrap());
+fn what_is_damaged_is_not_seen() {
+    let mut live = fresh();
+    damage(&mut live, "demo-0-tls", secrets::PEER_KEY);
+    damage(&mut live, "demo-1-tls", secrets::CLIENT_CA_CRT);
+    let other_key = live["demo-client-tls"].data.as_ref().unwrap()[secrets::TLS_KEY].clone();
+    let operator = live.get_mut("demo-operator-tls").unwrap().data.as_mut().unwrap();
+    operator.insert(secrets::TLS_KEY.to_owned(), other_key);
+    assert_eq!(seen(&live).leaves.keys().collect::<Vec<_>>(), ["demo-client-tls"]);
+    damage(&mut live, "demo-peer-ca", secrets::TLS_KEY);
+    assert_eq!(seen(&live).authorities.keys().collect::<Vec<_>>(), ["demo-client-ca"]);
+}
+
+#[test]
+fn a_lost_authority_is_not_replaced_while_members_depend_on_it() {
+    let mut live = fresh();
     live.remove("demo-client-ca");
-    let lost = draft(&wanted(3), &live, now()).unwrap();
-    assert_eq!(
-        lost.lost,
-        [Lost {
-            secret: "demo-client-ca".to_owned()
-        }]
+    let made = make_all(Action::Make(Cause::Absent), Action::Make(Cause::OtherAuthority), &live).unwrap();
+    assert!(made.lost.contains(&"demo-client-ca".to_owned()));
+    assert!(made.new_authorities.is_empty() && made.published.is_none());
+    assert!(
+        made.secrets
+            .iter()
+            .all(|secret| !secret.metadata.name.as_ref().unwrap().ends_with("-tls"))
     );
-    assert_eq!((lost.new_authorities.len(), issued(&lost)), (0, vec![]));
-    assert!(lost.operator.is_some(), "the operator still reaches the members");
-    // The way out that the condition names: with the members' Secrets deleted as well, everything is made anew.
-    live.retain(|name, _| name == "demo-peer-ca");
-    let anew = draft(&wanted(2), &live, now()).unwrap();
+    // The issuer of the leaves that stay is told by what they trust.
+    assert_eq!(seen(&live).leaves["demo-0-tls"].issuers.len(), 2);
+    // The way out: with the members' Secrets deleted as well, everything is made anew.
+    live.retain(|name, _| name == "demo-client-tls");
+    let new = Action::Make(Cause::Absent);
+    let anew = make_all(new, new, &live).unwrap();
     assert_eq!(
-        (anew.lost.len(), anew.new_authorities.len(), anew.issued.len()),
-        (0, 1, 6)
+        (anew.lost.len(), anew.new_authorities.len(), anew.secrets.len()),
+        (0, 2, 4)
     );
 }
 
 #[test]
-fn leaves_are_renewed_and_authorities_stay() {
-    let live = stored(draft(&wanted(1), &BTreeMap::new(), now()).unwrap());
-    let later = draft(&wanted(1), &live, now() + Duration::days(61)).unwrap();
-    assert_eq!(later.issued.len(), 4);
-    assert!(later.issued.iter().all(|issued| issued.why == Why::Due));
-    assert_eq!(stored(later)["demo-client-ca"], live["demo-client-ca"]);
+fn a_leaf_never_outlives_its_authority() {
+    let authority = Authority::create("test", 30, now()).unwrap();
+    let request = Request {
+        common_name: "x".to_owned(),
+        names: BTreeSet::new(),
+        usage: Usage::Client,
+        days: 90,
+    };
+    let leaf = parsed::Parsed::read(&authority.sign(&request, now() + Duration::days(1)).unwrap().certificate).unwrap();
+    assert_eq!(leaf.not_after, authority.parsed().not_after);
+    assert!(leaf.signed_by(authority.parsed()));
+    let namesake = Authority::create("test", 30, now()).unwrap();
+    assert!(!leaf.signed_by(namesake.parsed()));
+    let mixed = Pair {
+        certificate: authority.pair().certificate.clone(),
+        key: namesake.pair().key.clone(),
+    };
+    assert!(matches!(Authority::read(mixed), Err(AuthorityError::KeyMismatch)));
 }
