@@ -1,6 +1,10 @@
 //! What can go wrong, one enum per operation. Messages that a person will read say where and what to do next.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::PAYLOAD_BYTES_MAX;
 
@@ -8,7 +12,7 @@ use crate::PAYLOAD_BYTES_MAX;
 const NEXT_STEP: &str = "Nothing was changed. Check the disk; then remove this member and let it join again with an \
                          empty disk, or restore from a snapshot. Do not delete single files of the log";
 
-/// Why a log could not be opened. Nothing on disk was changed, unless it is `Io`.
+/// Why a log could not be opened. No record on disk was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The options contradict the bounds.
@@ -61,20 +65,14 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system refused something.
-    #[error("{}: cannot {action}", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] Failure),
 }
 
-/// A write or sync that failed. The log takes nothing more; what was not acknowledged may or may not be on disk.
+/// Something that the operating system refused. After a failed write or sync the log takes nothing more; what was not
+/// acknowledged may or may not be on disk.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: cannot {action}; the log takes no more writes and the process must end", path.display())]
+#[error("{}: cannot {action}", path.display())]
 pub struct Failure {
     /// File or directory.
     pub path: PathBuf,
@@ -82,6 +80,25 @@ pub struct Failure {
     pub action: &'static str,
     /// The system's error.
     pub source: Arc<io::Error>,
+}
+
+impl Failure {
+    /// For `map_err`: what was tried, on which file.
+    pub(crate) fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+        move |source| Failure {
+            path: path.to_owned(),
+            action,
+            source: Arc::new(source),
+        }
+    }
+
+    /// Whether it is for want of space, which may come back.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
 }
 
 /// Why a batch was not taken. Its `done` is not called.

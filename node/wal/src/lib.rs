@@ -10,8 +10,8 @@
 //! use kvorum_wal::{Batch, Kind, Options, Position, open};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let fatal = Arc::new(|_: &kvorum_wal::Failure| std::process::exit(1));
-//! let mut replay = |_at: Position, _kind: Kind, _payload: &[u8]| Ok::<(), std::io::Error>(());
-//! let wal = open(Path::new("data/wal"), Options::new(fatal), &mut replay)?;
+//! let replay = |_at: Position, _kind: Kind, _payload: &[u8]| Ok::<(), std::io::Error>(());
+//! let wal = open(Path::new("data/wal"), Options::new(fatal), replay)?;
 //! let mut batch = Batch::new();
 //! batch.push(Kind(1), b"entry".to_vec())?;
 //! let positions = wal.append(batch, |written| assert!(written.is_ok()))?;
@@ -22,8 +22,8 @@
 //! # What it must keep true
 //!
 //! 1. A record whose `done` was called with `Ok` is there after any crash, or [`open`] refuses; it is never skipped.
-//! 2. What [`open`] replays is a prefix of what was appended (less the segments released), and is on disk *before* it
-//!    is replayed, even if the process that wrote it died before its sync.
+//! 2. What [`open`] replays is a prefix of what was appended (less the segments released), and is on disk by the time
+//!    it returns, even if the process that wrote it died before its sync.
 //! 3. Of a batch that was not acknowledged any prefix of its records may be there after a crash. A batch is not atomic.
 //! 4. A failed write or sync is never retried: see [`Options::fatal`].
 //! 5. A record is bound to its log, segment and offset: bytes of another log, of an old segment or from elsewhere in
@@ -32,18 +32,29 @@
 //! # What it does not do
 //!
 //! It gives records no meaning, keeps no index and holds no cache beyond what waits to be written. It does not repair
-//! rot: it says where it is and stops.
+//! rot: it says where it is and stops. It cannot know that somebody put an old copy of its last segment, or of the
+//! whole directory, in its place; nor tell a disk that loses a whole synced sector at the very end from a torn write.
 
 mod batch;
+mod directory;
 mod error;
+mod format;
+mod log;
 mod metrics;
 mod options;
+mod queue;
 mod reader;
+mod recovery;
+mod segment;
+mod supply;
+mod tail;
 mod wal;
+mod writer;
 
 pub use batch::{Batch, Kind, PAYLOAD_BYTES_MAX, Position};
 pub use error::{AppendError, Failure, OpenError, ReadError, TooLarge};
 pub use metrics::{Metrics, SYNC_BUCKETS, SyncHistogram};
 pub use options::{Fatal, Options};
 pub use reader::Reader;
-pub use wal::{Cut, Recovery, Wal, open};
+pub use recovery::{Cut, Recovery};
+pub use wal::{Wal, open};

@@ -1,61 +1,92 @@
-//! The log handle.
+//! The log handle: opens, starts the two threads, queues, and joins them at the end.
 
-use std::path::Path;
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+};
 
-use crate::{AppendError, Batch, Failure, Kind, Metrics, OpenError, Options, Position, Reader};
+use bytes::Bytes;
 
-/// What [`open`] found and did; for the one line that the caller logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// The log's identity.
-    pub log_id: u64,
-    /// Whether the log was made just now.
-    pub created: bool,
-    /// Oldest segment.
-    pub first_segment: u64,
-    /// Newest segment that is in use.
-    pub last_segment: u64,
-    /// Records replayed.
-    pub records: u64,
-    /// The torn end that was cut off, if there was one. It held nothing that was acknowledged.
-    pub cut: Option<Cut>,
-}
-
-/// A torn end that was cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// Segment.
-    pub segment: u64,
-    /// Where the cut is, in bytes.
-    pub offset: u64,
-    /// How many bytes were overwritten with zeros.
-    pub bytes: u64,
-}
+use crate::{
+    AppendError, Batch, Failure, Kind, Metrics, OpenError, Options, Position, Reader,
+    directory::Directory,
+    format::FLOOR,
+    log::Log,
+    metrics::Counters,
+    queue::Queue,
+    recovery::{Recovered, Recovery, Refused, recover},
+    supply::Supply,
+    writer::Writer,
+};
 
 /// An open log. Dropping it closes it.
-#[derive(Debug)]
-pub struct Wal {}
+pub struct Wal {
+    log: Arc<Log>,
+    recovery: Recovery,
+    /// The highest floor that was asked for.
+    floor: Mutex<u64>,
+    running: Mutex<Option<Running>>,
+}
 
-/// Opens the log in `dir`, or makes one, and hands every record to `replay` in order.
+/// The log's threads. Both hold the directory, so that its lock lasts as long as they do.
+struct Running {
+    writer: JoinHandle<()>,
+    supply: JoinHandle<()>,
+}
+
+/// Opens the log in `dir`, or makes one (the parent directory must be there), and hands every record to `replay` in
+/// order. By the time it returns, all that was replayed is on disk.
 ///
 /// # Errors
 /// Every case of [`OpenError`]; the log is then closed again.
-pub fn open<E>(
+pub fn open<E: Into<Refused>>(
     dir: &Path,
     options: Options,
-    replay: &mut dyn FnMut(Position, Kind, &[u8]) -> Result<(), E>,
-) -> Result<Wal, OpenError>
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (_, _) = (dir, replay);
+    mut replay: impl FnMut(Position, Kind, &[u8]) -> Result<(), E>,
+) -> Result<Wal, OpenError> {
     options.check()?;
-    Ok(Wal {})
+    let directory = Directory::open(dir, options.create, options.sync)?;
+    let recovered = recover(&directory, &options, &mut |at, kind, payload| {
+        replay(at, kind, payload).map_err(Into::into)
+    })?;
+    let Recovered {
+        recovery,
+        segments,
+        next,
+        ready,
+        floor,
+    } = recovered;
+    let live = Arc::clone(&segments[&next.segment]);
+    let log = Arc::new(Log {
+        id: recovery.log_id,
+        segment_bytes: options.segment_bytes,
+        queue: Queue::new(next, options.segment_bytes, options.queue_bytes_max),
+        supply: Supply::new(ready, next.segment + 1, floor),
+        counters: Counters::default(),
+        fatal: options.fatal,
+        segments: RwLock::new(segments),
+    });
+    let running = Running::start(
+        &log,
+        directory,
+        Writer::new(Arc::clone(&log), live, next.offset),
+        recovery.first_segment,
+    );
+    let running = Mutex::new(Some(running.map_err(Failure::of("start the log's threads", dir))?));
+    Ok(Wal {
+        log,
+        recovery,
+        floor: Mutex::new(floor),
+        running,
+    })
 }
 
 impl Wal {
     /// Queues a batch and returns the positions of its records at once, in order. `done` is called on the log's thread
-    /// after the sync that covers the batch, in the order of the appends; it must be quick and must not append.
+    /// after the sync that covers the batch, in the order of the appends; it must be quick and must not append. An
+    /// empty batch is acknowledged after all that was appended before it.
     ///
     /// Back-pressure: takes a short lock, and blocks only while [`Options::queue_bytes_max`] bytes already wait. A
     /// single batch beyond that bound is taken when nothing else waits.
@@ -67,31 +98,94 @@ impl Wal {
         batch: Batch,
         done: impl FnOnce(Result<(), Failure>) + Send + 'static,
     ) -> Result<Vec<Position>, AppendError> {
-        let (_, _) = (batch, done);
-        Err(AppendError::Closed)
+        self.log.queue.push(batch, Box::new(done))
     }
 
     /// A reader of this log.
     pub fn reader(&self) -> Reader {
-        Reader {}
+        Reader::new(Arc::clone(&self.log))
     }
 
-    /// Says that segments older than `before_segment` are not needed any more (at most up to the live one). Returns at
-    /// once; they are removed by another thread after a note of it is on disk.
+    /// Says that segments older than `before_segment` are not needed any more; the one being appended to always stays.
+    /// Returns as soon as a note of it is queued; another thread removes them after the note is on disk. What was
+    /// appended before is not waited for: release only what acknowledged records made superfluous.
     pub fn release(&self, before_segment: u64) {
-        let _ = before_segment;
+        let before = before_segment.min(self.log.queue.segment());
+        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
+        if before <= *floor {
+            return;
+        }
+        let mut note = Batch::new();
+        note.push_tagged(FLOOR, Bytes::copy_from_slice(&before.to_le_bytes()));
+        let log = Arc::downgrade(&self.log);
+        let remove = move |noted: Result<(), Failure>| {
+            if let (Ok(()), Some(log)) = (noted, log.upgrade()) {
+                log.supply.remove(before);
+            }
+        };
+        // A log that is closed or has failed keeps its segments: the next release after opening it removes them.
+        if self.append(note, remove).is_ok() {
+            *floor = before;
+        }
     }
 
     /// What [`open`] found and did.
     pub fn recovery(&self) -> &Recovery {
-        unreachable!("comes with recovery")
+        &self.recovery
     }
 
     /// A snapshot of the counters.
     pub fn metrics(&self) -> Metrics {
-        Metrics::default()
+        self.log
+            .counters
+            .snapshot(self.log.queue.bytes(), self.log.supply.is_disk_full())
     }
 
     /// Writes what is queued, calls every `done`, and closes the log; later calls do nothing. Readers keep working.
-    pub fn close(&self) {}
+    /// From a `done` (which may hold the last handle) it does not wait for the end.
+    pub fn close(&self) {
+        self.log.queue.close();
+        self.log.supply.close();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writer, supply }) = running
+            && thread::current().id() != writer.thread().id()
+        {
+            // A thread that panicked has failed the log, and every waiting caller was told.
+            let _ = writer.join();
+            let _ = supply.join();
+        }
+    }
+}
+
+impl Running {
+    fn start(log: &Arc<Log>, directory: Directory, writer: Writer, first: u64) -> std::io::Result<Running> {
+        let directory = Arc::new(directory);
+        let (shared, held) = (Arc::clone(log), Arc::clone(&directory));
+        let supply = thread::Builder::new().name("wal-supply".to_owned());
+        let supply = supply.spawn(move || shared.supply.run(&shared, &held, first))?;
+        let shared = Arc::clone(log);
+        let work = move || {
+            writer.run();
+            shared.supply.stop();
+            drop(directory);
+        };
+        let writer = thread::Builder::new().name("wal-writer".to_owned()).spawn(work);
+        let writer = writer.inspect_err(|_| log.supply.stop())?;
+        Ok(Running { writer, supply })
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal")
+            .field("recovery", &self.recovery)
+            .field("log", &self.log)
+            .finish_non_exhaustive()
+    }
 }
