@@ -58,4 +58,5 @@ pub use outcome::{Fencing, Outcome, ReadError, Response};
 pub use revision::{LogPosition, Revision};
 pub use snapshot::SnapshotError;
 pub use store::{OpenError, Options, Store, Writes};
+pub use validate::Limits;
 pub use view::{Reader, Replay, View};

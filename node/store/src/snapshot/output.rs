@@ -2,12 +2,10 @@
 
 use super::frame::Output;
 use super::{CHUNK_BYTES, FORMAT, Header, SnapshotError, Summary};
-use crate::engine::EngineError;
 use crate::keyspace::{LeaseRecord, lease_key, record_key};
 use crate::record;
 use crate::revision::Revision;
 use crate::view::View;
-use bytes::Bytes;
 use prost::Message;
 use std::io;
 
@@ -46,7 +44,8 @@ fn records(view: &View, chunks: &mut Chunks<'_>) -> Result<(), SnapshotError> {
         let records = view.shared().replay(first, view.revision(), RECORDS_PER_READ)?;
         for (revision, record) in &records {
             let key = record_key(*revision);
-            if is_needed(view, *revision, &key, record)? {
+            let (_, pair) = record::decode(&key, record)?;
+            if view.needs(&pair.key, *revision) {
                 chunks.add(&key, record)?;
             }
         }
@@ -55,15 +54,6 @@ fn records(view: &View, chunks: &mut Chunks<'_>) -> Result<(), SnapshotError> {
             _ => return Ok(()),
         }
     }
-}
-
-fn is_needed(view: &View, revision: Revision, place: &[u8], record: &Bytes) -> Result<bool, EngineError> {
-    let (_, pair) = record::decode(place, record)?;
-    let state = view.state();
-    Ok(state
-        .index
-        .get(&pair.key)
-        .is_some_and(|history| history.needs(revision, state.compacted)))
 }
 
 struct Chunks<'a> {

@@ -47,10 +47,14 @@ impl View {
             Some((revision, _)) if !reached_end => revision.main + 1,
             _ => last + 1,
         };
-        let events = records
-            .iter()
-            .map(|(revision, record)| event(*revision, record))
-            .collect::<Result<_, _>>()?;
+        let mut events = Vec::with_capacity(records.len());
+        for (revision, record) in &records {
+            let (kind, pair) = record::decode(&record_key(*revision), record)?;
+            // At the compacted revision itself compaction may be anywhere on its way; what it will delete is never shown.
+            if revision.main > self.compacted() || self.needs(&pair.key, *revision) {
+                events.push(record::event(kind, pair));
+            }
+        }
         Ok(Replay { events, next })
     }
 
@@ -66,9 +70,9 @@ impl View {
         records.extend(rest);
         Ok(())
     }
-}
 
-fn event(revision: Revision, record: &Bytes) -> Result<Event, EngineError> {
-    let (kind, pair) = record::decode(&record_key(revision), record)?;
-    Ok(record::event(kind, pair))
+    /// Whether a read of this view, or a watch from its compacted revision, can ask for a record.
+    pub(crate) fn needs(&self, key: &[u8], revision: Revision) -> bool {
+        self.state.index.get(key).is_some_and(|history| history.needs(revision, self.state.compacted))
+    }
 }
