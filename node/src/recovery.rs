@@ -151,7 +151,7 @@ fn store(
     let applied = store.applied().map(|at| entry_id(at.term, at.index));
     let mut rebuilt = false;
     if let Some((id, file)) = newest
-        && Some(id) > applied
+        && id > applied
     {
         let bad = |reason: String| RecoveryError::Snapshot {
             path: file.path.clone(),

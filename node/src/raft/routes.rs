@@ -145,7 +145,9 @@ async fn receive_file(stream: &mut PeerStream, path: &Path, file: &std::fs::File
     let path = path.to_owned();
     let verify = move || {
         let mut reader = io::BufReader::new(std::fs::File::open(path)?);
-        kvorum_store::snapshot::verify(&mut reader).map(drop).map_err(io::Error::other)
+        kvorum_store::snapshot::verify(&mut reader)
+            .map(drop)
+            .map_err(io::Error::other)
     };
     tokio::task::spawn_blocking(verify).await.map_err(io::Error::other)??;
     Ok(())

@@ -18,6 +18,8 @@ use super::{EntryId, StoredMembership, Types, entry_id};
 
 const SUFFIX: &str = "snap";
 const TEMPORARY: &str = "tmp";
+/// Name of a snapshot of the state before the first entry.
+const EMPTY: &str = "empty";
 /// Large writes keep the system calls few; memory is bounded by it.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -86,7 +88,7 @@ impl SnapshotDir {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn newest(&self) -> io::Result<Option<(EntryId, SnapshotFile)>> {
+    pub fn newest(&self) -> io::Result<Option<(Option<EntryId>, SnapshotFile)>> {
         let newest = self.list()?.into_iter().max_by_key(|(id, _)| *id);
         newest.map(|(id, path)| Ok((id, SnapshotFile::open(path)?))).transpose()
     }
@@ -98,12 +100,7 @@ impl SnapshotDir {
     pub fn temporary(&self) -> io::Result<(PathBuf, File)> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{number}.{TEMPORARY}"));
-        let file = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)?;
+        let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
         Ok((path, file))
     }
 
@@ -111,7 +108,7 @@ impl SnapshotDir {
     ///
     /// # Errors
     /// What the file system or the engine says.
-    pub fn write(&self, id: EntryId, view: &kvorum_store::View) -> io::Result<SnapshotFile> {
+    pub fn write(&self, id: Option<EntryId>, view: &kvorum_store::View) -> io::Result<SnapshotFile> {
         let (path, file) = self.temporary()?;
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
         kvorum_store::snapshot::write(view, &mut writer).map_err(io::Error::other)?;
@@ -124,13 +121,9 @@ impl SnapshotDir {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn keep(&self, id: EntryId, temporary: &Path, file: &File) -> io::Result<SnapshotFile> {
+    pub fn keep(&self, id: Option<EntryId>, temporary: &Path, file: &File) -> io::Result<SnapshotFile> {
         file.sync_data()?;
-        let path = self.dir.join(format!(
-            "{:020}-{:020}.{SUFFIX}",
-            **id.committed_leader_id(),
-            id.index()
-        ));
+        let path = self.dir.join(name_of(id));
         fs::rename(temporary, &path)?;
         File::open(&self.dir)?.sync_all()?;
         for (older, path) in self.list()? {
@@ -141,7 +134,7 @@ impl SnapshotDir {
         SnapshotFile::open(path)
     }
 
-    fn list(&self) -> io::Result<Vec<(EntryId, PathBuf)>> {
+    fn list(&self) -> io::Result<Vec<(Option<EntryId>, PathBuf)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
@@ -153,12 +146,24 @@ impl SnapshotDir {
     }
 }
 
-fn position_of(path: &Path) -> Option<EntryId> {
+fn name_of(id: Option<EntryId>) -> String {
+    match id {
+        Some(id) => format!("{:020}-{:020}.{SUFFIX}", **id.committed_leader_id(), id.index()),
+        None => format!("{EMPTY}.{SUFFIX}"),
+    }
+}
+
+/// The position in a snapshot's name; `None` for other files.
+fn position_of(path: &Path) -> Option<Option<EntryId>> {
     if path.extension()? != SUFFIX {
         return None;
     }
-    let (term, index) = path.file_stem()?.to_str()?.split_once('-')?;
-    Some(entry_id(term.parse().ok()?, index.parse().ok()?))
+    let stem = path.file_stem()?.to_str()?;
+    if stem == EMPTY {
+        return Some(None);
+    }
+    let (term, index) = stem.split_once('-')?;
+    Some(Some(entry_id(term.parse().ok()?, index.parse().ok()?)))
 }
 
 /// openraft's description of a snapshot at `last` with `membership`.

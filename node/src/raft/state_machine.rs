@@ -178,15 +178,13 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &snapshots::Meta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let this = self.clone();
-        let last = meta
-            .last_log_id
-            .ok_or_else(|| io::Error::other("a snapshot without a position was sent"))?;
+        let last = meta.last_log_id;
         tokio::task::spawn_blocking(move || {
             let kept = this.snapshots.keep(last, &snapshot.path, &snapshot.file)?;
             let mut store = this.lock();
             store.install(&mut kept.reader()?).map_err(io::Error::other)?;
             store.publish();
-            this.applied.send_replace(last.index());
+            this.applied.send_replace(last.map_or(0, |id| id.index()));
             Ok(())
         })
         .await
@@ -205,7 +203,7 @@ impl RaftStateMachine<Types> for StateMachine {
             None => StoredMembership::default(),
         };
         Ok(Some(SnapshotOf::<Types, SnapshotFile> {
-            meta: snapshots::meta(Some(id), membership),
+            meta: snapshots::meta(id, membership),
             snapshot: file,
         }))
     }
@@ -219,8 +217,8 @@ impl RaftSnapshotBuilder<Types> for StateMachine {
         tokio::task::spawn_blocking(move || {
             let view = this.reader.view();
             let (last, membership) = position_of(&view)?;
-            let id = last.ok_or_else(|| io::Error::other("nothing was applied yet, so there is nothing to keep"))?;
-            let snapshot = this.snapshots.write(id, &view)?;
+
+            let snapshot = this.snapshots.write(last, &view)?;
             Ok(SnapshotOf::<Types, SnapshotFile> {
                 meta: snapshots::meta(last, membership),
                 snapshot,

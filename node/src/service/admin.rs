@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kvorum_api::Id;
-use kvorum_api::problem::Problem;
 use kvorum_api::admin::{Bootstrap, LeadershipTransfer, NewMember, Rejection, Role};
+use kvorum_api::problem::Problem;
 use kvorum_store::{Command, Fencing, Response};
 use openraft::ChangeMembers;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -46,6 +46,13 @@ impl AdminError {
             rejection,
             detail: detail.into(),
         }
+    }
+}
+
+impl AdminError {
+    /// The problem document for it.
+    pub fn problem(&self) -> Problem {
+        self.rejection.problem(self.detail.clone())
     }
 }
 

@@ -41,6 +41,8 @@ mod shared;
 pub mod snapshot;
 mod state;
 mod store;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod txn;
 pub mod validate;
