@@ -123,7 +123,7 @@ impl From<Position> for LogPosition {
 }
 
 impl Meta {
-    pub(crate) fn to_bytes(&self) -> Bytes {
+    pub(crate) fn to_bytes(self) -> Bytes {
         self.encode_to_vec().into()
     }
 

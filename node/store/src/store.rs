@@ -271,3 +271,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

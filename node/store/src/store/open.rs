@@ -117,12 +117,11 @@ fn refuse_orphans(engine: &dyn Engine) -> Result<(), EngineError> {
     })
 }
 
+/// What [`visit`] calls for each key and value.
+type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError> + 'a;
+
 /// Visits every key of a range until the first error.
-fn visit(
-    engine: &dyn Engine,
-    range: Range<&[u8]>,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
-) -> Result<(), EngineError> {
+fn visit(engine: &dyn Engine, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), EngineError> {
     let mut answer = Ok(());
     engine.scan(range, &mut |key, value| {
         answer = each(key, value);

@@ -73,6 +73,9 @@ impl View {
 
     /// Whether a read of this view, or a watch from its compacted revision, can ask for a record.
     pub(crate) fn needs(&self, key: &[u8], revision: Revision) -> bool {
-        self.state.index.get(key).is_some_and(|history| history.needs(revision, self.state.compacted))
+        self.state
+            .index
+            .get(key)
+            .is_some_and(|history| history.needs(revision, self.state.compacted))
     }
 }

@@ -3,6 +3,8 @@
 //! The store runs with its engine a random number of batches behind, is opened anew now and then, and is moved through a
 //! snapshot at the end; whatever happens, each answer, each event and each hash must be the model's or its own from before.
 
+#![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
+
 mod model;
 mod steps;
 
@@ -36,7 +38,13 @@ impl Pair {
     fn new() -> Self {
         let engine = Arc::new(MemoryEngine::default());
         let store = open(&engine);
-        Self { engine, store, model: Model::default(), waiting: VecDeque::new(), index: 0 }
+        Self {
+            engine,
+            store,
+            model: Model::default(),
+            waiting: VecDeque::new(),
+            index: 0,
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -51,9 +59,19 @@ impl Pair {
             }
             Step::Reopen => {
                 self.settle();
-                let before = (self.store.hash(), self.store.revision(), self.store.applied(), self.store.membership());
+                let before = (
+                    self.store.hash(),
+                    self.store.revision(),
+                    self.store.applied(),
+                    self.store.membership(),
+                );
                 self.store = open(&self.engine);
-                let after = (self.store.hash(), self.store.revision(), self.store.applied(), self.store.membership());
+                let after = (
+                    self.store.hash(),
+                    self.store.revision(),
+                    self.store.applied(),
+                    self.store.membership(),
+                );
                 assert_eq!(before, after);
             }
         }
@@ -67,7 +85,17 @@ impl Pair {
         }
         self.index += 1;
         let before = (self.store.hash(), self.store.revision());
-        let outcome = self.store.apply(LogPosition { term: 3, node: 1, index: self.index }, command).unwrap();
+        let outcome = self
+            .store
+            .apply(
+                LogPosition {
+                    term: 3,
+                    node: 1,
+                    index: self.index,
+                },
+                command,
+            )
+            .unwrap();
         self.store.publish();
         assert_eq!(outcome, self.model.apply(command), "{command:?}");
         if outcome.response.is_err() {
@@ -110,7 +138,10 @@ impl Pair {
     fn history(&self) {
         let view = self.store.reader().view();
         for revision in self.model.compacted().max(1)..=self.model.revision() {
-            let request = RangeRequest { revision, ..steps::everything() };
+            let request = RangeRequest {
+                revision,
+                ..steps::everything()
+            };
             assert_eq!(view.range(&request).map_err(refusal), self.model.range(&request));
         }
         assert_eq!(view.hash_at(0).unwrap(), self.store.hash());

@@ -8,7 +8,8 @@ use kvorum_api::etcdserverpb::request_op::Request;
 use kvorum_api::etcdserverpb::response_op::Response as Part;
 use kvorum_api::etcdserverpb::{
     CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse,
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
+    TxnResponse,
 };
 use kvorum_api::mvccpb::{Event, KeyValue};
 use kvorum_store::{Command, Fencing, Outcome, Refusal, Response};
@@ -26,7 +27,13 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { events: Vec::new(), revision: 1, compacted: -1, leases: BTreeSet::new(), fence: 0 }
+        Self {
+            events: Vec::new(),
+            revision: 1,
+            compacted: -1,
+            leases: BTreeSet::new(),
+            fence: 0,
+        }
     }
 }
 
@@ -53,7 +60,14 @@ impl Model {
             let later = |other: &Event| key(other) == key(event) && modified(other) == modified(event);
             modified(event) > self.compacted || !self.events[place + 1..].iter().any(later)
         };
-        self.events.iter().enumerate().filter(last).map(|(_, event)| event).filter(from).cloned().collect()
+        self.events
+            .iter()
+            .enumerate()
+            .filter(last)
+            .map(|(_, event)| event)
+            .filter(from)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn apply(&mut self, command: &Command) -> Outcome {
@@ -62,7 +76,11 @@ impl Model {
         if self.events.len() > first {
             self.revision += 1;
         }
-        Outcome { response, events: self.events[first..].to_vec(), revision: self.revision }
+        Outcome {
+            response,
+            events: self.events[first..].to_vec(),
+            revision: self.revision,
+        }
     }
 
     fn answer(&mut self, command: &Command) -> Result<Response, Refusal> {
@@ -91,7 +109,12 @@ impl Model {
             Command::LeaseGrant { id, .. } if self.leases.contains(id) => Err(Refusal::LeaseExists),
             &Command::LeaseGrant { id, ttl, .. } => {
                 self.leases.insert(id);
-                Ok(Response::LeaseGrant(LeaseGrantResponse { header: current, id, ttl, error: String::new() }))
+                Ok(Response::LeaseGrant(LeaseGrantResponse {
+                    header: current,
+                    id,
+                    ttl,
+                    error: String::new(),
+                }))
             }
             Command::LeaseRevoke { id } => self.revoke(*id),
             Command::LeaseCheckpoint { .. } => Ok(Response::LeaseCheckpoint),
@@ -109,12 +132,21 @@ impl Model {
         if !self.leases.remove(&id) {
             return Err(Refusal::LeaseNotFound);
         }
-        let attached: Vec<_> = self.visible(i64::MAX).into_iter().filter(|pair| pair.lease == id).collect();
+        let attached: Vec<_> = self
+            .visible(i64::MAX)
+            .into_iter()
+            .filter(|pair| pair.lease == id)
+            .collect();
         let mut draft = self.draft();
         for pair in attached {
-            draft.delete(&DeleteRangeRequest { key: pair.key, ..DeleteRangeRequest::default() });
+            draft.delete(&DeleteRangeRequest {
+                key: pair.key,
+                ..DeleteRangeRequest::default()
+            });
         }
-        Ok(Response::LeaseRevoke(LeaseRevokeResponse { header: header(draft.current()) }))
+        Ok(Response::LeaseRevoke(LeaseRevokeResponse {
+            header: header(draft.current()),
+        }))
     }
 
     fn draft(&mut self) -> Draft<'_> {
@@ -125,8 +157,16 @@ impl Model {
     /// Every live pair at a revision, by key.
     fn visible(&self, revision: i64) -> Vec<KeyValue> {
         let keys: BTreeSet<_> = self.events.iter().map(key).collect();
-        let newest = |own: Bytes| self.events.iter().rfind(|event| key(event) == own && modified(event) <= revision);
-        keys.into_iter().filter_map(newest).filter(|event| event.r#type == 0).filter_map(|event| event.kv.clone()).collect()
+        let newest = |own: Bytes| {
+            self.events
+                .iter()
+                .rfind(|event| key(event) == own && modified(event) <= revision)
+        };
+        keys.into_iter()
+            .filter_map(newest)
+            .filter(|event| event.r#type == 0)
+            .filter_map(|event| event.kv.clone())
+            .collect()
     }
 
     fn select(&self, start: &[u8], end: &[u8], revision: i64) -> Vec<KeyValue> {
@@ -135,7 +175,10 @@ impl Model {
             [0] => key >= start,
             end => key >= start && key < end,
         };
-        self.visible(revision).into_iter().filter(|pair| inside(&pair.key)).collect()
+        self.visible(revision)
+            .into_iter()
+            .filter(|pair| inside(&pair.key))
+            .collect()
     }
 
     pub(crate) fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refusal> {
@@ -146,16 +189,29 @@ impl Model {
         if request.revision > current {
             return Err(Refusal::FutureRevision);
         }
-        let revision = if request.revision <= 0 { current } else { request.revision };
+        let revision = if request.revision <= 0 {
+            current
+        } else {
+            request.revision
+        };
         if revision < self.compacted {
             return Err(Refusal::Compacted);
         }
         let mut kvs = self.select(&request.key, &request.range_end, revision);
         let count = kvs.len() as i64;
         if request.count_only {
-            return Ok(RangeResponse { header: header(current), count, ..RangeResponse::default() });
+            return Ok(RangeResponse {
+                header: header(current),
+                count,
+                ..RangeResponse::default()
+            });
         }
-        let filters = (request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision);
+        let filters = (
+            request.min_mod_revision,
+            request.max_mod_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        );
         let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
         let plain = request.sort_order == 0 || (request.sort_order == 1 && request.sort_target == 0);
         if let Some(limit) = limit
@@ -174,7 +230,12 @@ impl Model {
         if request.keys_only {
             kvs.iter_mut().for_each(|pair| pair.value = Bytes::new());
         }
-        Ok(RangeResponse { header: header(current), kvs, more, count })
+        Ok(RangeResponse {
+            header: header(current),
+            kvs,
+            more,
+            count,
+        })
     }
 
     fn check_put(&self, request: &PutRequest) -> Result<(), Refusal> {
@@ -182,7 +243,11 @@ impl Model {
             return Err(Refusal::LeaseNotFound);
         }
         let absent = self.select(&request.key, b"", i64::MAX).is_empty();
-        if absent && (request.ignore_value || request.ignore_lease) { Err(Refusal::KeyNotFound) } else { Ok(()) }
+        if absent && (request.ignore_value || request.ignore_lease) {
+            Err(Refusal::KeyNotFound)
+        } else {
+            Ok(())
+        }
     }
 
     /// The operations that will run, children decided: each with its own verdict.
@@ -207,7 +272,9 @@ impl Model {
         chosen.iter().try_for_each(|one| match one {
             Chosen::Leaf(Request::RequestPut(put)) => self.check_put(put),
             Chosen::Leaf(Request::RequestRange(range)) if range.revision == 0 => Ok(()),
-            Chosen::Leaf(Request::RequestRange(range)) if range.revision > self.revision => Err(Refusal::FutureRevision),
+            Chosen::Leaf(Request::RequestRange(range)) if range.revision > self.revision => {
+                Err(Refusal::FutureRevision)
+            }
             Chosen::Leaf(Request::RequestRange(range)) if range.revision < self.compacted => Err(Refusal::Compacted),
             Chosen::Leaf(_) => Ok(()),
             Chosen::Child(_, chosen) => self.check_each(chosen),
@@ -250,20 +317,38 @@ impl Draft<'_> {
                 _ => request.lease,
             },
         };
-        self.model.events.push(Event { r#type: 0, kv: Some(pair), prev_kv: None });
-        PutResponse { header: header(self.current()), prev_kv: before.filter(|_| request.prev_kv) }
+        self.model.events.push(Event {
+            r#type: 0,
+            kv: Some(pair),
+            prev_kv: None,
+        });
+        PutResponse {
+            header: header(self.current()),
+            prev_kv: before.filter(|_| request.prev_kv),
+        }
     }
 
     fn delete(&mut self, request: &DeleteRangeRequest) -> DeleteRangeResponse {
         let pairs = self.model.select(&request.key, &request.range_end, i64::MAX);
         for pair in &pairs {
-            let gone =
-                KeyValue { key: pair.key.clone(), mod_revision: self.model.revision + 1, ..KeyValue::default() };
-            self.model.events.push(Event { r#type: 1, kv: Some(gone), prev_kv: None });
+            let gone = KeyValue {
+                key: pair.key.clone(),
+                mod_revision: self.model.revision + 1,
+                ..KeyValue::default()
+            };
+            self.model.events.push(Event {
+                r#type: 1,
+                kv: Some(gone),
+                prev_kv: None,
+            });
         }
         let deleted = pairs.len() as i64;
         let prev_kvs = if request.prev_kv { pairs } else { Vec::new() };
-        DeleteRangeResponse { header: header(self.current()), deleted, prev_kvs }
+        DeleteRangeResponse {
+            header: header(self.current()),
+            deleted,
+            prev_kvs,
+        }
     }
 
     fn run(&mut self, (succeeded, chosen): &(bool, Vec<Chosen<'_>>)) -> TxnResponse {
@@ -283,7 +368,11 @@ impl Draft<'_> {
             };
             ResponseOp { response: Some(part) }
         };
-        TxnResponse { header: header(0), succeeded, responses: chosen.iter().map(run).collect() }
+        TxnResponse {
+            header: header(0),
+            succeeded,
+            responses: chosen.iter().map(run).collect(),
+        }
     }
 }
 
@@ -331,5 +420,8 @@ fn modified(event: &Event) -> i64 {
 }
 
 fn header(revision: i64) -> Option<ResponseHeader> {
-    Some(ResponseHeader { revision, ..ResponseHeader::default() })
+    Some(ResponseHeader {
+        revision,
+        ..ResponseHeader::default()
+    })
 }

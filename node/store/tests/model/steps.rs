@@ -21,7 +21,11 @@ pub(crate) enum Step {
 
 /// All keys.
 pub(crate) fn everything() -> RangeRequest {
-    RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() }
+    RangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        ..RangeRequest::default()
+    }
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -72,18 +76,24 @@ fn lease() -> impl Strategy<Value = i64> {
 fn put() -> impl Strategy<Value = PutRequest> {
     let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
     let lease = prop_oneof![3 => Just(0), 1 => lease()];
-    (key(), value(), lease, flags).prop_map(|(key, value, lease, (prev_kv, ignore_value, ignore_lease))| PutRequest {
-        key,
-        value: if ignore_value { Bytes::new() } else { value },
-        lease: if ignore_lease { 0 } else { lease },
-        prev_kv,
-        ignore_value,
-        ignore_lease,
-    })
+    (key(), value(), lease, flags).prop_map(
+        |(key, value, lease, (prev_kv, ignore_value, ignore_lease))| PutRequest {
+            key,
+            value: if ignore_value { Bytes::new() } else { value },
+            lease: if ignore_lease { 0 } else { lease },
+            prev_kv,
+            ignore_value,
+            ignore_lease,
+        },
+    )
 }
 
 fn delete() -> impl Strategy<Value = DeleteRangeRequest> {
-    (key(), end(), any::<bool>()).prop_map(|(key, range_end, prev_kv)| DeleteRangeRequest { key, range_end, prev_kv })
+    (key(), end(), any::<bool>()).prop_map(|(key, range_end, prev_kv)| DeleteRangeRequest {
+        key,
+        range_end,
+        prev_kv,
+    })
 }
 
 fn range() -> impl Strategy<Value = RangeRequest> {
@@ -92,20 +102,22 @@ fn range() -> impl Strategy<Value = RangeRequest> {
     let limit = prop_oneof![2 => Just(0), 1 => -1..5_i64];
     let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.2), 0..3_i32, 0..5_i32);
     let bounds = (bound(), bound(), bound(), bound());
-    (key(), end(), revision, limit, flags, bounds).prop_map(|(key, range_end, revision, limit, flags, bounds)| RangeRequest {
-        key,
-        range_end,
-        limit,
-        revision,
-        keys_only: flags.0,
-        count_only: flags.1,
-        sort_order: flags.2,
-        sort_target: flags.3,
-        serializable: false,
-        min_mod_revision: bounds.0,
-        max_mod_revision: bounds.1,
-        min_create_revision: bounds.2,
-        max_create_revision: bounds.3,
+    (key(), end(), revision, limit, flags, bounds).prop_map(|(key, range_end, revision, limit, flags, bounds)| {
+        RangeRequest {
+            key,
+            range_end,
+            limit,
+            revision,
+            keys_only: flags.0,
+            count_only: flags.1,
+            sort_order: flags.2,
+            sort_target: flags.3,
+            serializable: false,
+            min_mod_revision: bounds.0,
+            max_mod_revision: bounds.1,
+            min_create_revision: bounds.2,
+            max_create_revision: bounds.3,
+        }
     })
 }
 
@@ -119,24 +131,40 @@ fn compare() -> impl Strategy<Value = Compare> {
         Just(None),
     ];
     // Mostly the union of the target, but any other is legal and must be treated alike.
-    (key(), end(), 0..4_i32, 0..5_i32, any::<bool>(), union).prop_map(|(key, range_end, result, any, own, target_union)| {
-        let fitting = match &target_union {
-            Some(TargetUnion::Version(_)) | None => 0,
-            Some(TargetUnion::CreateRevision(_)) => 1,
-            Some(TargetUnion::ModRevision(_)) => 2,
-            Some(TargetUnion::Value(_)) => 3,
-            Some(TargetUnion::Lease(_)) => 4,
-        };
-        Compare { key, range_end, result, target: if own { fitting } else { any }, target_union }
-    })
+    (key(), end(), 0..4_i32, 0..5_i32, any::<bool>(), union).prop_map(
+        |(key, range_end, result, any, own, target_union)| {
+            let fitting = match &target_union {
+                Some(TargetUnion::Version(_)) | None => 0,
+                Some(TargetUnion::CreateRevision(_)) => 1,
+                Some(TargetUnion::ModRevision(_)) => 2,
+                Some(TargetUnion::Value(_)) => 3,
+                Some(TargetUnion::Lease(_)) => 4,
+            };
+            Compare {
+                key,
+                range_end,
+                result,
+                target: if own { fitting } else { any },
+                target_union,
+            }
+        },
+    )
 }
 
 /// A transaction with children up to a depth.
 fn txn(depth: u32) -> BoxedStrategy<TxnRequest> {
-    let operation = if depth == 0 { leaf().boxed() } else { prop_oneof![4 => leaf(), 1 => child(depth - 1)].boxed() };
+    let operation = if depth == 0 {
+        leaf().boxed()
+    } else {
+        prop_oneof![4 => leaf(), 1 => child(depth - 1)].boxed()
+    };
     let operations = || prop::collection::vec(operation.clone(), 0..4);
     (prop::collection::vec(compare(), 0..3), operations(), operations())
-        .prop_map(|(compare, success, failure)| TxnRequest { compare, success, failure })
+        .prop_map(|(compare, success, failure)| TxnRequest {
+            compare,
+            success,
+            failure,
+        })
         .boxed()
 }
 
@@ -150,5 +178,7 @@ fn leaf() -> impl Strategy<Value = RequestOp> {
 }
 
 fn child(depth: u32) -> impl Strategy<Value = RequestOp> {
-    txn(depth).prop_map(|txn| RequestOp { request: Some(Request::RequestTxn(txn)) })
+    txn(depth).prop_map(|txn| RequestOp {
+        request: Some(Request::RequestTxn(txn)),
+    })
 }

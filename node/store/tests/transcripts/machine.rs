@@ -7,8 +7,8 @@ use crate::words;
 use goldenscript::{Argument, Command as Line, Context, Runner};
 use kvorum_api::etcdserverpb::{CompactionRequest, TxnRequest};
 use kvorum_store::{
-    Command, Engine, LeaseRemaining, LogPosition, MemoryEngine, Options, Outcome, ReadError, Refusal, Response, Store,
-    Writes, validate,
+    Command, Engine, LeaseRemaining, Limits, LogPosition, MemoryEngine, Options, Outcome, ReadError, Refusal, Response,
+    Store, Writes, validate,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -40,22 +40,45 @@ impl Machine {
     pub(crate) fn new(mode: Mode) -> Self {
         let engine = Arc::new(MemoryEngine::default());
         let store = open(&engine);
-        Self { mode, engine, store, waiting: None, index: 0, transactions: BTreeMap::new() }
+        Self {
+            mode,
+            engine,
+            store,
+            waiting: None,
+            index: 0,
+            transactions: BTreeMap::new(),
+        }
     }
 
     fn apply(&mut self, command: &Command) -> Answer {
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
         assert_eq!(&Command::decode(&encoded[..])?, command);
-        let before = (self.store.revision(), self.store.hash(), self.store.reader().compacted());
+        let before = (
+            self.store.revision(),
+            self.store.hash(),
+            self.store.reader().compacted(),
+        );
         let at = self.next();
         let outcome = self.store.apply(at, command)?;
-        assert_eq!(self.store.reader().revision(), before.0, "nothing is visible before it is published");
+        assert_eq!(
+            self.store.reader().revision(),
+            before.0,
+            "nothing is visible before it is published"
+        );
         self.store.publish();
-        let after = (self.store.revision(), self.store.hash(), self.store.reader().compacted());
+        let after = (
+            self.store.revision(),
+            self.store.hash(),
+            self.store.reader().compacted(),
+        );
         assert_eq!(outcome.revision, after.0);
         assert_eq!(self.store.reader().revision(), after.0);
-        assert_eq!(outcome.events.is_empty(), after.0 == before.0, "events and revisions come together");
+        assert_eq!(
+            outcome.events.is_empty(),
+            after.0 == before.0,
+            "events and revisions come together"
+        );
         if outcome.response.is_err() {
             assert_eq!(before, after, "a refused command changes nothing");
         }
@@ -66,7 +89,11 @@ impl Machine {
 
     fn next(&mut self) -> LogPosition {
         self.index += 1;
-        LogPosition { term: 1, node: 7, index: self.index }
+        LogPosition {
+            term: 1,
+            node: 7,
+            index: self.index,
+        }
     }
 
     /// Brings the engine to where the mode wants it.
@@ -82,7 +109,11 @@ impl Machine {
                 self.settle();
                 let hash = self.store.hash();
                 self.store = open(&self.engine);
-                assert_eq!(self.store.hash(), hash, "the hash is the same when the state is read back");
+                assert_eq!(
+                    self.store.hash(),
+                    hash,
+                    "the hash is the same when the state is read back"
+                );
                 assert_eq!(self.store.applied().map(|at| at.index), Some(self.index));
             }
         }
@@ -126,7 +157,9 @@ impl Machine {
         let name = args.next_pos().ok_or("a transaction needs a name")?.to_owned();
         let mut txn = TxnRequest::default();
         for argument in args {
-            let Argument::KeyValue(key, value) = argument else { return Err("only if=, then= and else= follow".into()) };
+            let Argument::KeyValue(key, value) = argument else {
+                return Err("only if=, then= and else= follow".into());
+            };
             let parts: Vec<&str> = value.split_whitespace().collect();
             match key.as_str() {
                 "if" => txn.compare.push(words::compare(&parts)?),
@@ -139,9 +172,17 @@ impl Machine {
         Ok(String::new())
     }
 
-    fn txn(&mut self, name: &str) -> Answer {
+    fn txn(&mut self, parts: &[&str]) -> Answer {
+        let name = *parts.first().ok_or("which transaction?")?;
+        let txn_ops_max = words::optional(parts, "limit")?.unwrap_or(128).try_into()?;
         let request = self.transactions.get(name).ok_or("no such transaction")?.clone();
-        if let Err(refusal) = validate::txn(&request, &validate::Limits { txn_ops_max: 4, ..Default::default() }) {
+        if let Err(refusal) = validate::txn(
+            &request,
+            &Limits {
+                txn_ops_max,
+                ..Limits::default()
+            },
+        ) {
             return Ok(words::refused(refusal));
         }
         let read = validate::is_read_only(&request).then(|| self.store.reader().txn(&request));
@@ -149,7 +190,11 @@ impl Machine {
         if let Some(read) = read {
             // What a reader answers without a log entry must be what the log would have answered.
             let response = read.map(Response::Txn).map_err(refusal);
-            let outcome = Outcome { response, events: Vec::new(), revision: self.store.revision() };
+            let outcome = Outcome {
+                response,
+                events: Vec::new(),
+                revision: self.store.revision(),
+            };
             assert_eq!(words::outcome(&outcome), applied);
         }
         Ok(applied)
@@ -200,9 +245,17 @@ impl Machine {
 
     fn time_to_live(&self, parts: &[&str]) -> Answer {
         let now_ms = words::number(parts, "now")?;
-        let response = self.store.reader().lease_time_to_live(words::first(parts)?, true, now_ms.try_into()?);
+        let response = self
+            .store
+            .reader()
+            .lease_time_to_live(words::first(parts)?, true, now_ms.try_into()?);
         let keys: Vec<_> = response.keys.iter().map(|key| key.escape_ascii().to_string()).collect();
-        Ok(format!("ttl {} of {} keys [{}]\n", response.ttl, response.granted_ttl, keys.join(" ")))
+        Ok(format!(
+            "ttl {} of {} keys [{}]\n",
+            response.ttl,
+            response.granted_ttl,
+            keys.join(" ")
+        ))
     }
 
     fn checkpoint(&mut self, line: &Line) -> Answer {
@@ -211,7 +264,10 @@ impl Machine {
             match argument {
                 Argument::KeyValue(key, value) if key == "now" => now_ms = value.parse()?,
                 Argument::KeyValue(id, value) => {
-                    leases.push(LeaseRemaining { id: id.parse()?, remaining_ms: value.parse()? });
+                    leases.push(LeaseRemaining {
+                        id: id.parse()?,
+                        remaining_ms: value.parse()?,
+                    });
                 }
                 Argument::Positional(other) => return Err(format!("unexpected {other}").into()),
                 _ => return Err("unexpected argument".into()),
@@ -233,26 +289,46 @@ impl Runner for Machine {
             "delete" => self.delete(&parts),
             "get" => self.get(&parts),
             "define" => self.define(line),
-            "txn" => self.txn(parts.first().ok_or("which transaction?")?),
-            "compact" => {
-                self.apply(&Command::Compact(CompactionRequest { revision: words::first(&parts)?, physical: false }))
-            }
+            "txn" => self.txn(&parts),
+            "compact" => self.apply(&Command::Compact(CompactionRequest {
+                revision: words::first(&parts)?,
+                physical: false,
+            })),
             "grant" => self.apply(&Command::LeaseGrant {
                 id: words::first(&parts)?,
                 ttl: words::number(&parts, "ttl")?,
                 now_ms: words::number(&parts, "now")?.try_into()?,
             }),
-            "revoke" => self.apply(&Command::LeaseRevoke { id: words::first(&parts)? }),
+            "revoke" => self.apply(&Command::LeaseRevoke {
+                id: words::first(&parts)?,
+            }),
             "checkpoint" => self.checkpoint(line),
-            "fence" => self.apply(&Command::Fence { epoch: words::first(&parts)?.try_into()? }),
+            "fence" => self.apply(&Command::Fence {
+                epoch: words::first(&parts)?.try_into()?,
+            }),
             "ttl" => self.time_to_live(&parts),
-            "leases" => Ok(format!("{:?}\n", reader.lease_leases().leases.iter().map(|own| own.id).collect::<Vec<_>>())),
-            "expired" => Ok(format!("{:?}\n", reader.expired_leases(words::number(&parts, "now")?.try_into()?, 9))),
+            "leases" => Ok(format!(
+                "{:?}\n",
+                reader
+                    .lease_leases()
+                    .leases
+                    .iter()
+                    .map(|own| own.id)
+                    .collect::<Vec<_>>()
+            )),
+            "expired" => Ok(format!(
+                "{:?}\n",
+                reader.expired_leases(words::number(&parts, "now")?.try_into()?, 9)
+            )),
             "replay" => {
                 let limit = words::optional(&parts, "limit")?.unwrap_or(100);
                 self.replay(words::first(&parts)?, limit.try_into()?)
             }
-            "revision" => Ok(format!("revision {} compacted {}\n", reader.revision(), reader.compacted())),
+            "revision" => Ok(format!(
+                "revision {} compacted {}\n",
+                reader.revision(),
+                reader.compacted()
+            )),
             "hash" => match reader.view().hash_at(words::first(&parts)?) {
                 Ok(hash) => Ok(format!("{hash}\n")),
                 Err(error) => Ok(words::refused(refusal(error))),

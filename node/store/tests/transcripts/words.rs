@@ -109,7 +109,11 @@ pub(crate) fn range(parts: &[&str]) -> Parsed<RangeRequest> {
 
 /// All keys.
 pub(crate) fn everything() -> RangeRequest {
-    RangeRequest { key: bytes("\\0"), range_end: bytes("\\0"), ..RangeRequest::default() }
+    RangeRequest {
+        key: bytes("\\0"),
+        range_end: bytes("\\0"),
+        ..RangeRequest::default()
+    }
 }
 
 fn sort(text: &str) -> Parsed<(i32, i32)> {
@@ -133,16 +137,25 @@ fn sort(text: &str) -> Parsed<(i32, i32)> {
 
 /// `target key[..end] relation operand`; `unset` for no operand.
 pub(crate) fn compare(parts: &[&str]) -> Parsed<Compare> {
-    let [target, keys, relation, operand] = parts else { return Err("target key relation operand".into()) };
+    let [target, keys, relation, operand] = parts else {
+        return Err("target key relation operand".into());
+    };
     let (key, end) = keys.split_once("..").unwrap_or((keys, "empty"));
-    let mut compare = Compare { key: bytes(key), range_end: bytes(end), ..Compare::default() };
+    let mut compare = Compare {
+        key: bytes(key),
+        range_end: bytes(end),
+        ..Compare::default()
+    };
     let set = *operand != "unset";
     let operand_number = || operand.parse::<i64>();
     let (target, union) = match *target {
         "value" => (CompareTarget::Value, set.then(|| TargetUnion::Value(bytes(operand)))),
         "version" if set => (CompareTarget::Version, Some(TargetUnion::Version(operand_number()?))),
         "version" => (CompareTarget::Version, None),
-        "create" if set => (CompareTarget::Create, Some(TargetUnion::CreateRevision(operand_number()?))),
+        "create" if set => (
+            CompareTarget::Create,
+            Some(TargetUnion::CreateRevision(operand_number()?)),
+        ),
         "create" => (CompareTarget::Create, None),
         "mod" if set => (CompareTarget::Mod, Some(TargetUnion::ModRevision(operand_number()?))),
         "mod" => (CompareTarget::Mod, None),
@@ -171,7 +184,9 @@ pub(crate) fn operation(parts: &[&str], named: &BTreeMap<String, TxnRequest>) ->
         "get" => Some(Request::RequestRange(range(rest)?)),
         "txn" => {
             let name = rest.first().ok_or("which transaction?")?;
-            Some(Request::RequestTxn(named.get(*name).ok_or("no such transaction")?.clone()))
+            Some(Request::RequestTxn(
+                named.get(*name).ok_or("no such transaction")?.clone(),
+            ))
         }
         "nothing" => None,
         other => return Err(format!("no operation {other}").into()),
@@ -182,7 +197,9 @@ pub(crate) fn operation(parts: &[&str], named: &BTreeMap<String, TxnRequest>) ->
 /// Keys and values, and options.
 fn split<'a>(parts: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
     const FLAGS: [&str; 5] = ["prev", "ignore_value", "ignore_lease", "keys_only", "count_only"];
-    parts.iter().partition(|word| !FLAGS.contains(word) && !word.contains('='))
+    parts
+        .iter()
+        .partition(|word| !FLAGS.contains(word) && !word.contains('='))
 }
 
 /// An outcome: the answer, then what watchers see.
@@ -212,7 +229,11 @@ pub(crate) fn events(events: &[Event]) -> String {
 /// The answer to a range, each line after `indent`.
 pub(crate) fn range_response(response: &RangeResponse, indent: &str) -> String {
     let more = if response.more { " more" } else { "" };
-    let mut text = format!("{indent}range at {} count {}{more}\n", revision(&response.header), response.count);
+    let mut text = format!(
+        "{indent}range at {} count {}{more}\n",
+        revision(&response.header),
+        response.count
+    );
     for own in &response.kvs {
         text += &format!("{indent}  {}\n", pair(own));
     }
@@ -226,7 +247,12 @@ fn response(response: &Response) -> String {
         Response::Txn(txn) => txn_response(txn, ""),
         Response::Compact(compaction) => format!("compacted at {}\n", revision(&compaction.header)),
         Response::LeaseGrant(grant) => {
-            format!("granted {} for {} s at {}\n", grant.id, grant.ttl, revision(&grant.header))
+            format!(
+                "granted {} for {} s at {}\n",
+                grant.id,
+                grant.ttl,
+                revision(&grant.header)
+            )
         }
         Response::LeaseRevoke(revocation) => format!("revoked at {}\n", revision(&revocation.header)),
         Response::LeaseCheckpoint => "checkpointed\n".into(),
@@ -248,11 +274,18 @@ fn part(response: &Part, indent: &str) -> String {
         Part::ResponseRange(range) => range_response(range, indent),
         Part::ResponseTxn(txn) => txn_response(txn, indent),
         Part::ResponsePut(put) => {
-            let prev = put.prev_kv.as_ref().map_or(String::new(), |own| format!(" was {}", pair(own)));
+            let prev = put
+                .prev_kv
+                .as_ref()
+                .map_or(String::new(), |own| format!(" was {}", pair(own)));
             format!("{indent}put at {}{prev}\n", revision(&put.header))
         }
         Part::ResponseDeleteRange(deletion) => {
-            let mut text = format!("{indent}deleted {} at {}\n", deletion.deleted, revision(&deletion.header));
+            let mut text = format!(
+                "{indent}deleted {} at {}\n",
+                deletion.deleted,
+                revision(&deletion.header)
+            );
             for own in &deletion.prev_kvs {
                 text += &format!("{indent}  was {}\n", pair(own));
             }
@@ -263,13 +296,28 @@ fn part(response: &Part, indent: &str) -> String {
 
 fn revision(header: &Option<kvorum_api::etcdserverpb::ResponseHeader>) -> i64 {
     let header = header.as_ref().unwrap();
-    assert_eq!((header.cluster_id, header.member_id, header.raft_term), (0, 0, 0), "the node fills these");
+    assert_eq!(
+        (header.cluster_id, header.member_id, header.raft_term),
+        (0, 0, 0),
+        "the node fills these"
+    );
     header.revision
 }
 
 fn pair(pair: &KeyValue) -> String {
-    let KeyValue { key, create_revision, mod_revision, version, value, lease } = pair;
-    let lease = if *lease == 0 { String::new() } else { format!(" lease {lease}") };
+    let KeyValue {
+        key,
+        create_revision,
+        mod_revision,
+        version,
+        value,
+        lease,
+    } = pair;
+    let lease = if *lease == 0 {
+        String::new()
+    } else {
+        format!(" lease {lease}")
+    };
     let (key, value) = (key.escape_ascii(), value.escape_ascii());
     format!("{key}={value} create {create_revision} mod {mod_revision} version {version}{lease}")
 }
