@@ -14,6 +14,7 @@ pub mod kv;
 pub mod linearizable;
 pub mod options;
 pub mod proposals;
+pub mod publish;
 pub mod start;
 pub mod stats;
 pub mod status;
@@ -61,7 +62,7 @@ struct Inner {
     cluster_id: Id,
     self_node: raft::MemberNode,
     version: &'static str,
-    limits: kvorum_store::Limits,
+    limits: kvorum_store::validate::Limits,
     node: Node,
 }
 

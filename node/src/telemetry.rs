@@ -12,7 +12,7 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// The level is not a directive, or logging was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&log.level)?;
+    let filter = EnvFilter::builder().parse(directives(&log.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -22,6 +22,12 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// A bare level speaks for our own code: consensus narrates every step at `info`, which buries what an operator needs.
+fn directives(level: &str) -> String {
+    let bare = level.parse::<tracing::Level>().is_ok();
+    if bare { format!("{level},openraft=warn") } else { level.to_owned() }
 }
 
 /// From here on a panic anywhere ends the process.

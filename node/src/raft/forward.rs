@@ -34,6 +34,13 @@ pub enum Ask {
     Propose(Bytes),
     /// Which index must I have applied to answer a linearizable read?
     ReadIndex,
+    /// Clients reach this member here; please have the membership say so.
+    ClientUrls {
+        /// The member.
+        member_id: u64,
+        /// Its client URLs.
+        client_urls: Vec<String>,
+    },
 }
 
 /// What the leader says.
@@ -43,6 +50,8 @@ pub enum Reply {
     Answer(Answer),
     /// Apply up to here, then answer.
     ReadIndex(u64),
+    /// What was asked is done, and there is nothing to tell.
+    Done,
     /// Nothing was done: I do not lead.
     NotLeader,
     /// It was tried and failed.

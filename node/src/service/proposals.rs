@@ -76,7 +76,7 @@ impl Service {
         match self.inner.node.forwarder.ask(leader, node, Ask::Propose(bytes)).await {
             Ok(Reply::Answer(answer)) => Attempt::Done(Ok(answer)),
             Ok(Reply::Failed(refusal)) => Attempt::Done(Err(refusal)),
-            Ok(Reply::NotLeader | Reply::ReadIndex(_)) | Err(ForwardError::NotSent) => Attempt::NotTaken,
+            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::Done) | Err(ForwardError::NotSent) => Attempt::NotTaken,
             Err(ForwardError::Lost) => Attempt::Done(Err(Refusal::TimeoutConnectionLost)),
         }
     }
@@ -90,6 +90,10 @@ impl Service {
                 Attempt::NotTaken => Reply::NotLeader,
             },
             Ask::ReadIndex => self.read_index_here().await,
+            Ask::ClientUrls { member_id, client_urls } => match self.set_client_urls(member_id, client_urls).await {
+                Ok(()) => Reply::Done,
+                Err(refusal) => Reply::Failed(refusal),
+            },
         }
     }
 }

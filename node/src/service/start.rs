@@ -98,6 +98,7 @@ impl Service {
         tokio::spawn(end_with_consensus(service.inner.node.raft.clone()));
         tokio::spawn(take_snapshots(service.clone()));
         service.found(founders).await?;
+        tokio::spawn(service.clone().publish_client_urls());
         Ok(service)
     }
 

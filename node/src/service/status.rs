@@ -58,7 +58,7 @@ impl Service {
         let size = i64::try_from(stats.engine_bytes).unwrap_or(i64::MAX);
         Ok(pb::StatusResponse {
             header,
-            version: self.inner.version.to_owned(),
+            version: crate::ETCD_VERSION.to_owned(),
             db_size: size,
             leader: metrics.current_leader.unwrap_or_default(),
             raft_index: committed_index(&metrics),
@@ -67,7 +67,7 @@ impl Service {
             errors,
             db_size_in_use: size,
             is_learner: self.state_of(&metrics) == NodeState::Learner,
-            storage_version: self.inner.version.to_owned(),
+            storage_version: crate::ETCD_VERSION.to_owned(),
             ..Default::default()
         })
     }
@@ -102,7 +102,7 @@ impl Service {
             leader_id: metrics.current_leader.and_then(Id::new),
             term: metrics.current_term,
             revision: self.inner.node.reader.revision(),
-            compact_revision: self.inner.node.reader.compacted(),
+            compact_revision: self.inner.node.reader.compacted().max(0),
             applied_index: *self.inner.node.applied.borrow(),
             members: members.collect(),
         }
