@@ -26,10 +26,11 @@ impl Service {
     /// Replicates `command` and returns the answer that applying it gave.
     ///
     /// # Errors
-    /// No leader in time, or the outcome is unknown. The store's own refusals are in the answer.
+    /// The command is larger than a request may be; no leader in time; or the outcome is unknown. The store's own refusals are in the answer.
     pub async fn propose(&self, command: &Command) -> Result<Answer, Refusal> {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
+        kvorum_store::validate::size(bytes.len(), &self.inner.limits)?;
         let bytes = Bytes::from(bytes);
         let deadline = Instant::now() + REQUEST_TIME_MAX;
         let mut leadership = self.inner.node.leadership.clone();
