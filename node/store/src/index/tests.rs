@@ -86,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn history_is_kept_from_the_compacted_revision_on(steps in prop::collection::vec(step(), 1..200)) {
         let mut index = Index::default();

@@ -74,7 +74,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn behaves_as_a_btreemap(changes in prop::collection::vec(change(), 1..600)) {
         let (mut tree, mut model) = (Tree::default(), Model::new());

@@ -2,6 +2,7 @@
 //!
 //! The store runs with its engine a random number of batches behind, is opened anew now and then, and is moved through a
 //! snapshot at the end; whatever happens, each answer, each event and each hash must be the model's or its own from before.
+//! `PROPTEST_CASES` sets how many runs there are.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
 
@@ -158,7 +159,7 @@ fn refusal(error: ReadError) -> Refusal {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn answers_are_the_models(steps in prop::collection::vec(steps::step(), 1..120), more in prop::collection::vec(steps::step(), 0..30)) {
         let mut pair = Pair::new();
