@@ -6,13 +6,12 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::{Arc, Mutex, mpsc},
-    thread,
 };
 
 use kvorum_wal::{AppendError, Batch, Failure, Kind, Options};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::{PATIENCE, append, open_in, options, payload};
+use crate::{PATIENCE, append, open_in, options, payload, wait_until};
 
 /// Names the directory to the second process.
 const DIRECTORY: &str = "KVORUM_WAL_TEST_DIRECTORY";
@@ -112,9 +111,7 @@ fn fills_the_disk() {
         model.push(payload(i, 900));
     }
     drop(done);
-    while !wal.metrics().disk_full {
-        thread::yield_now();
-    }
+    wait_until("the disk is full", || wal.metrics().disk_full);
     assert!(wal.metrics().backlog_bytes > 0);
     println!("the disk was full");
     fs::remove_file(&ballast).unwrap();

@@ -18,7 +18,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use kvorum_wal::{Batch, Kind, OpenError, Options, Position, Wal, open};
@@ -71,6 +72,15 @@ fn append(wal: &Wal, payloads: &[Vec<u8>]) -> Vec<Record> {
         .zip(payloads)
         .map(|(at, payload)| (at, Kind(1), payload.clone()))
         .collect()
+}
+
+/// Waits for something that another thread is about to make true.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "still not so: {what}");
+        thread::yield_now();
+    }
 }
 
 /// A payload that says which one it is.
