@@ -126,19 +126,12 @@ impl Error {
         }
     }
 
-    /// The message with the messages of its sources, for people.
+    /// The message with its first cause, for people. What lies between is the layering of libraries.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            let message = error.to_string();
-            // Libraries often repeat their source in their own message.
-            if !text.ends_with(&message) {
-                text.push_str(": ");
-                text.push_str(&message);
-            }
-            source = error.source();
+        let causes = std::iter::successors(self.source(), |&error| error.source());
+        match causes.last() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
         }
-        text
     }
 }
