@@ -46,9 +46,14 @@ pub struct Assembled {
 /// Puts these images together (all, when none is named) from release binaries in a folder.
 pub fn assemble(site: &Site, binaries: &Path, names: &[String]) -> Result<Vec<Assembled>> {
     for name in names {
-        ensure!(IMAGES.iter().any(|image| image.name == name), "there is no image called {name}");
+        ensure!(
+            IMAGES.iter().any(|image| image.name == name),
+            "there is no image called {name}"
+        );
     }
-    let wanted = IMAGES.iter().filter(|image| names.is_empty() || names.iter().any(|name| name == image.name));
+    let wanted = IMAGES
+        .iter()
+        .filter(|image| names.is_empty() || names.iter().any(|name| name == image.name));
     wanted.map(|image| assemble_one(site, binaries, image)).collect()
 }
 
@@ -59,7 +64,12 @@ pub fn pause_archive(site: &Site) -> Result<PathBuf> {
     let file = site.cache.images().join(format!("pause-{mark}.tar"));
     if !file.exists() {
         let layer = layer::of_files(&[("pause", &program)])?;
-        let built = archive::build(&Archive { reference: PAUSE, entrypoint: "/pause", user: "65535:65535", layer: &layer });
+        let built = archive::build(&Archive {
+            reference: PAUSE,
+            entrypoint: "/pause",
+            user: "65535:65535",
+            layer: &layer,
+        });
         keep(site, "pause", &file, &built)?;
     }
     Ok(file)
@@ -68,7 +78,11 @@ pub fn pause_archive(site: &Site) -> Result<PathBuf> {
 /// Imports an archive into one node's containerd.
 pub fn import_archive(site: &Site, holder: u32, archive: &Path) -> Result<()> {
     let file = archive.display().to_string();
-    let words = programs::ctr(&site.programs, holder, &["images", "import", "--local", "--no-unpack=false", &file]);
+    let words = programs::ctr(
+        &site.programs,
+        holder,
+        &["images", "import", "--local", "--no-unpack=false", &file],
+    );
     let mut command = Command::new(&words[0]);
     commands::output_within(command.args(&words[1..]), Duration::from_secs(CARRY_SECONDS_MAX)).map(drop)
 }
@@ -96,14 +110,17 @@ pub fn carry_elsewhere(site: &Site, cluster: &Elsewhere, images: &mut [Assembled
     if let Some(kind) = cluster.context.strip_prefix("kind-") {
         for image in images {
             let mut command = Command::new("kind");
-            command.args(["load", "image-archive", "--name", kind]).arg(&image.archive);
+            command
+                .args(["load", "image-archive", "--name", kind])
+                .arg(&image.archive);
             commands::output_within(&mut command, limit)?;
             image.carried_to.push(cluster.context.clone());
         }
         return Ok(());
     }
     let registry = std::env::var("REGISTRY").ok().filter(|registry| !registry.is_empty());
-    let registry = registry.context("set REGISTRY to a registry that the cluster pulls from, such as registry.example.com/me")?;
+    let registry =
+        registry.context("set REGISTRY to a registry that the cluster pulls from, such as registry.example.com/me")?;
     let crane: &Component = &CRANE;
     let programs = toolchain::build(&site.cache, &[crane], progress)?;
     for image in images {
@@ -119,13 +136,19 @@ pub fn carry_elsewhere(site: &Site, cluster: &Elsewhere, images: &mut [Assembled
 
 fn assemble_one(site: &Site, binaries: &Path, image: &Image) -> Result<Assembled> {
     let list = list::parse(image.list)?;
-    let mut inputs: Vec<Vec<u8>> = list::SUPPORT.iter().map(|(_, content)| content.as_bytes().to_vec()).collect();
+    let mut inputs: Vec<Vec<u8>> = list::SUPPORT
+        .iter()
+        .map(|(_, content)| content.as_bytes().to_vec())
+        .collect();
     inputs.push(image.list.as_bytes().to_vec());
     for program in &list.programs {
         let path = binaries.join(program);
         inputs.push(fs::read(&path).with_context(|| format!("{} is not built", path.display()))?);
     }
-    let archive = site.cache.images().join(format!("{}-{}.tar", image.name, mark_of(&inputs)));
+    let archive = site
+        .cache
+        .images()
+        .join(format!("{}-{}.tar", image.name, mark_of(&inputs)));
     let digest_file = archive.with_extension("digest");
     let reference = image.reference();
     let digest = match fs::read_to_string(&digest_file) {
@@ -133,13 +156,24 @@ fn assemble_one(site: &Site, binaries: &Path, image: &Image) -> Result<Assembled
         _ => {
             let layer = list::stage(image, binaries, &site.cache.images().join("stage"))?;
             let (entrypoint, user) = (list.entrypoint.as_str(), list.user.as_str());
-            let built = archive::build(&Archive { reference: &reference, entrypoint, user, layer: &layer });
+            let built = archive::build(&Archive {
+                reference: &reference,
+                entrypoint,
+                user,
+                layer: &layer,
+            });
             keep(site, image.name, &archive, &built)?;
             fs::write(&digest_file, &built.digest)?;
             built.digest
         }
     };
-    Ok(Assembled { name: image.name.to_owned(), reference, digest, archive, carried_to: Vec::new() })
+    Ok(Assembled {
+        name: image.name.to_owned(),
+        reference,
+        digest,
+        archive,
+        carried_to: Vec::new(),
+    })
 }
 
 /// Writes an archive into the cache and drops earlier ones of the same image.
@@ -147,8 +181,11 @@ fn keep(site: &Site, name: &str, file: &Path, built: &archive::Built) -> Result<
     fs::create_dir_all(site.cache.images())?;
     for entry in fs::read_dir(site.cache.images())?.flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
-        let mark = found.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.split_once('.'));
-        if mark.is_some_and(|(mark, _)| mark.len() == MARK_LETTERS && mark.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        let mark = found
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-')?.split_once('.'));
+        if mark.is_some_and(|(mark, _)| mark.len() == MARK_LETTERS && mark.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
             fs::remove_file(entry.path())?;
         }
     }

@@ -22,7 +22,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 #[derive(Parser)]
-#[command(name = "kvorum-e2e", version, about = "A real Kubernetes on this machine, and the images that run on it")]
+#[command(
+    name = "kvorum-e2e",
+    version,
+    about = "A real Kubernetes on this machine, and the images that run on it"
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -134,7 +138,11 @@ fn perform(task: Task) -> Result<bool> {
         Task::Down => take_down(&site, &progress).map(|()| true),
         Task::Status { output } => tell_status(&site, output),
         Task::LoadImage { archives } => load(&site, &archives, &progress).map(|()| true),
-        Task::Images { names, binaries, output } => make_images(&site, &names, binaries, output, &progress).map(|()| true),
+        Task::Images {
+            names,
+            binaries,
+            output,
+        } => make_images(&site, &names, binaries, output, &progress).map(|()| true),
         Task::Kubeconfig { export } => tell_kubeconfig(&site, export).map(|()| true),
         Task::Leftovers => tell_leftovers(&site),
         Task::Node { action, name } => act_on_node(&site, action, &name, &progress).map(|()| true),
@@ -169,18 +177,28 @@ fn build(site: &Site, progress: &Progress) -> Result<()> {
 
 fn bring_up(site: &Site, count: u8, progress: &Progress) -> Result<()> {
     if let Some((cluster, nodes)) = elsewhere(site, progress)? {
-        progress.say(&format!("KUBECONFIG is set: using the cluster of context {}", cluster.context));
+        progress.say(&format!(
+            "KUBECONFIG is set: using the cluster of context {}",
+            cluster.context
+        ));
         return say(&nodes);
     }
     let started = up::up(count, progress)?;
-    progress.say(if started { "the cluster is up" } else { "the cluster was up already" });
+    progress.say(if started {
+        "the cluster is up"
+    } else {
+        "the cluster was up already"
+    });
     let status = status::status(site).context("the cluster that was just there is gone")?;
     say(&status.describe())
 }
 
 fn take_down(site: &Site, progress: &Progress) -> Result<()> {
     if let Some(named) = external::named_elsewhere(&site.layout) {
-        progress.say(&format!("KUBECONFIG is set to {}: that cluster is not ours to take down", named.display()));
+        progress.say(&format!(
+            "KUBECONFIG is set to {}: that cluster is not ours to take down",
+            named.display()
+        ));
         return Ok(());
     }
     let _lock = toolchain::hold(&Cache::from_environment().lock("cluster"))?;
@@ -209,7 +227,10 @@ fn tell_status(site: &Site, output: Format) -> Result<bool> {
 }
 
 fn load(site: &Site, archives: &[PathBuf], progress: &Progress) -> Result<()> {
-    ensure!(external::named_elsewhere(&site.layout).is_none(), "KUBECONFIG is set: load images with that cluster's own tool");
+    ensure!(
+        external::named_elsewhere(&site.layout).is_none(),
+        "KUBECONFIG is set: load images with that cluster's own tool"
+    );
     let record = Record::read(&site.layout).context("there is no cluster on this machine")?;
     for (node, holder) in nodes::holders(&record) {
         for archive in archives {
@@ -247,12 +268,21 @@ fn describe_image(image: &Assembled) -> String {
         [] => "nothing to carry".to_owned(),
         places => format!("now on {}", places.join(", ")),
     };
-    format!("{}  {}  {}  {carried}", image.reference, image.digest, image.archive.display())
+    format!(
+        "{}  {}  {}  {carried}",
+        image.reference,
+        image.digest,
+        image.archive.display()
+    )
 }
 
 fn tell_kubeconfig(site: &Site, export: bool) -> Result<()> {
     let path = external::named_elsewhere(&site.layout).map_or_else(|| site.layout.kubeconfig(ADMIN), PathBuf::from);
-    say(&if export { format!("export KUBECONFIG={}", path.display()) } else { path.display().to_string() })
+    say(&if export {
+        format!("export KUBECONFIG={}", path.display())
+    } else {
+        path.display().to_string()
+    })
 }
 
 fn tell_leftovers(site: &Site) -> Result<bool> {
@@ -265,7 +295,10 @@ fn tell_leftovers(site: &Site) -> Result<bool> {
 }
 
 fn act_on_node(site: &Site, action: NodeAction, name: &str, progress: &Progress) -> Result<()> {
-    ensure!(external::named_elsewhere(&site.layout).is_none(), "KUBECONFIG is set: the nodes of that cluster are not ours");
+    ensure!(
+        external::named_elsewhere(&site.layout).is_none(),
+        "KUBECONFIG is set: the nodes of that cluster are not ours"
+    );
     let node = Node::named(name).with_context(|| format!("{name} is not the name of a node, such as node1"))?;
     let _lock = toolchain::hold(&site.cache.lock("cluster"))?;
     let (done, result) = match action {
@@ -289,5 +322,8 @@ fn become_program(site: &Site, program: &str, arguments: &[OsString]) -> Result<
         command = Command::new(site.programs.path(program));
         command.env("KUBECONFIG", site.layout.kubeconfig(ADMIN));
     }
-    bail!("cannot start {program}: {}; `kvorum-e2e build` builds it", command.args(arguments).exec())
+    bail!(
+        "cannot start {program}: {}; `kvorum-e2e build` builds it",
+        command.args(arguments).exec()
+    )
 }

@@ -4,7 +4,8 @@
 use super::topology::{API_SERVICE_ADDRESS, DOMAIN, HOST_ADDRESS, Node};
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -58,9 +59,12 @@ pub fn identities(nodes: &[Node]) -> Vec<Identity> {
         caller("kube-proxy", "system:kube-proxy", None),
         caller("kube-volumes", "kvorum:kube-volumes", None),
         caller("coredns", "kvorum:coredns", None),
-        // Its key signs the tokens of service accounts; the certificate itself is shown to nobody.
+        // Its key signs the tokens of service accounts; the API server takes the public half from the certificate.
         caller("service-account", "service-account", None),
-        Identity { serves: api_names(), ..caller("kube-apiserver", "kube-apiserver", None) },
+        Identity {
+            serves: api_names(),
+            ..caller("kube-apiserver", "kube-apiserver", None)
+        },
     ];
     for node in nodes {
         let (name, user) = (node.name(), format!("system:node:{node}"));
@@ -74,8 +78,20 @@ pub fn identities(nodes: &[Node]) -> Vec<Identity> {
 
 fn api_names() -> Vec<String> {
     let service = "kubernetes.default.svc";
-    let names = ["kubernetes", "kubernetes.default", service, "localhost", "127.0.0.1", API_SERVICE_ADDRESS, HOST_ADDRESS];
-    names.into_iter().map(String::from).chain([format!("{service}.{DOMAIN}")]).collect()
+    let names = [
+        "kubernetes",
+        "kubernetes.default",
+        service,
+        "localhost",
+        "127.0.0.1",
+        API_SERVICE_ADDRESS,
+        HOST_ADDRESS,
+    ];
+    names
+        .into_iter()
+        .map(String::from)
+        .chain([format!("{service}.{DOMAIN}")])
+        .collect()
 }
 
 impl Authority {
@@ -83,11 +99,21 @@ impl Authority {
     pub fn new() -> Result<Authority> {
         let mut params = params("kvorum-e2e", None)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
-        let pair = Pair { certificate, key: key.serialize_pem() };
-        Ok(Authority { issuer: Issuer::new(params, key), pair })
+        let pair = Pair {
+            certificate,
+            key: key.serialize_pem(),
+        };
+        Ok(Authority {
+            issuer: Issuer::new(params, key),
+            pair,
+        })
     }
 
     /// A leaf for this identity.
@@ -99,10 +125,17 @@ impl Authority {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
         params.use_authority_key_identifier_extension = true;
-        params.subject_alt_names = identity.serves.iter().map(|name| alternative(name)).collect::<Result<_>>()?;
+        params.subject_alt_names = identity
+            .serves
+            .iter()
+            .map(|name| alternative(name))
+            .collect::<Result<_>>()?;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Pair { certificate, key: key.serialize_pem() })
+        Ok(Pair {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 }
 
@@ -135,7 +168,11 @@ mod tests {
         let authority = Authority::new().unwrap();
         for identity in identities(&Node::first(3)) {
             let pair = authority.leaf(&identity).unwrap();
-            assert!(pair.certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{}", identity.owner);
+            assert!(
+                pair.certificate.starts_with("-----BEGIN CERTIFICATE-----"),
+                "{}",
+                identity.owner
+            );
         }
     }
 }

@@ -31,17 +31,25 @@ pub struct Hierarchies {
 impl Hierarchies {
     /// Finds them.
     pub fn of_this_machine() -> Result<Hierarchies> {
-        Ok(parse_mounts(&fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?))
+        Ok(parse_mounts(
+            &fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?,
+        ))
     }
 
     /// Makes a folder for the control plane and for each node.
     pub fn prepare(&self, nodes: &[Node]) -> Result<()> {
         let groups = [CGROUP.to_owned(), control()];
-        let groups = groups.into_iter().chain(nodes.iter().flat_map(|node| [node.cgroup(), daemons(*node)]));
+        let groups = groups
+            .into_iter()
+            .chain(nodes.iter().flat_map(|node| [node.cgroup(), daemons(*node)]));
         for group in groups {
             self.make(&group)?;
         }
-        let (file, value) = if self.unified { ("cpu.weight", PROCESSOR_WEIGHT) } else { ("cpu.shares", PROCESSOR_SHARES) };
+        let (file, value) = if self.unified {
+            ("cpu.weight", PROCESSOR_WEIGHT)
+        } else {
+            ("cpu.shares", PROCESSOR_SHARES)
+        };
         for root in &self.roots {
             let file = root.join(CGROUP).join(file);
             if file.exists() {
@@ -53,7 +61,10 @@ impl Hierarchies {
 
     /// Files to write a process id into so that the process belongs to this group, everywhere.
     pub fn enrolment(&self, group: &str) -> Vec<String> {
-        self.roots.iter().map(|root| root.join(group).join("cgroup.procs").display().to_string()).collect()
+        self.roots
+            .iter()
+            .map(|root| root.join(group).join("cgroup.procs").display().to_string())
+            .collect()
     }
 
     /// The processes of a group and of all groups below it.
@@ -90,8 +101,10 @@ impl Hierarchies {
             visit(&root.join(group), &mut |folder| folders.push(folder.to_owned()));
             for folder in folders.iter().rev() {
                 // The kernel lets go of a killed process's group a moment after the process is gone.
-                wait::poll(Duration::from_secs(5), Duration::from_millis(20), || Ok(fs::remove_dir(folder).ok()))
-                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+                wait::poll(Duration::from_secs(5), Duration::from_millis(20), || {
+                    Ok(fs::remove_dir(folder).ok())
+                })
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
         Ok(())
@@ -99,7 +112,11 @@ impl Hierarchies {
 
     /// Folders of the group that still exist.
     pub fn folders(&self, group: &str) -> Vec<PathBuf> {
-        self.roots.iter().map(|root| root.join(group)).filter(|folder| folder.exists()).collect()
+        self.roots
+            .iter()
+            .map(|root| root.join(group))
+            .filter(|folder| folder.exists())
+            .collect()
     }
 
     fn make(&self, group: &str) -> Result<()> {
@@ -165,13 +182,22 @@ fn visit(folder: &Path, see: &mut dyn FnMut(&Path)) {
 fn parse_mounts(text: &str) -> Hierarchies {
     let of_kind = |wanted: &str| -> Vec<PathBuf> {
         let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        fields.filter(|it| it.get(2) == Some(&wanted)).filter_map(|it| it.get(1).map(PathBuf::from)).collect()
+        fields
+            .filter(|it| it.get(2) == Some(&wanted))
+            .filter_map(|it| it.get(1).map(PathBuf::from))
+            .collect()
     };
     let old = of_kind("cgroup");
     if old.is_empty() {
-        return Hierarchies { roots: of_kind("cgroup2"), unified: true };
+        return Hierarchies {
+            roots: of_kind("cgroup2"),
+            unified: true,
+        };
     }
-    Hierarchies { roots: old, unified: false }
+    Hierarchies {
+        roots: old,
+        unified: false,
+    }
 }
 
 #[cfg(test)]

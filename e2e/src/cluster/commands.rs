@@ -30,7 +30,10 @@ pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
     let stderr = drained(child.stderr.take().expect("standard error was asked for"));
     let waited = wait::poll(limit, Duration::from_millis(3), || Ok(child.try_wait()?));
     let Ok(status) = waited else {
-        child.kill().and_then(|()| child.wait()).with_context(|| format!("cannot end `{shown}`"))?;
+        child
+            .kill()
+            .and_then(|()| child.wait())
+            .with_context(|| format!("cannot end `{shown}`"))?;
         bail!("`{shown}` did not end within {} s", limit.as_secs());
     };
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
@@ -79,7 +82,12 @@ mod tests {
 
     #[test]
     fn a_failure_says_why() {
-        let error = run(["sh", "-c", "echo no such thing >&2; exit 3"]).unwrap_err().to_string();
-        assert!(error.contains("exit status: 3") && error.ends_with("no such thing"), "{error}");
+        let error = run(["sh", "-c", "echo no such thing >&2; exit 3"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("exit status: 3") && error.ends_with("no such thing"),
+            "{error}"
+        );
     }
 }

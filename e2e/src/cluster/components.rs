@@ -32,8 +32,16 @@ macro_rules! module {
     };
 }
 
-const PLAIN: Component =
-    Component { name: "", cgo: false, tags: "", link: "", target: "tool", programs: &[], minutes: 0.1, files: &[] };
+const PLAIN: Component = Component {
+    name: "",
+    cgo: false,
+    tags: "",
+    link: "",
+    target: "tool",
+    programs: &[],
+    minutes: 0.1,
+    files: &[],
+};
 
 /// What a cluster on this machine needs, the quick builds first.
 pub const CLUSTER: &[Component] = &[
@@ -146,11 +154,21 @@ impl Component {
     /// The arguments of `go` that build it into a folder.
     pub fn arguments(&self, output: &str) -> Vec<String> {
         let link = format!("-s -w {}", self.link);
-        ["build", "-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", link.trim_end(), "-o", output]
-            .into_iter()
-            .chain([self.target])
-            .map(String::from)
-            .collect()
+        [
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-tags",
+            self.tags,
+            "-ldflags",
+            link.trim_end(),
+            "-o",
+            output,
+        ]
+        .into_iter()
+        .chain([self.target])
+        .map(String::from)
+        .collect()
     }
 }
 
@@ -169,7 +187,8 @@ mod tests {
     #[test]
     fn arguments_of_containerd() {
         let containerd = CLUSTER.iter().find(|component| component.name == "containerd").unwrap();
-        let expected = "build -trimpath -buildvcs=false -tags no_btrfs no_devmapper no_zfs -ldflags -s -w -o /out/ tool";
+        let expected =
+            "build -trimpath -buildvcs=false -tags no_btrfs no_devmapper no_zfs -ldflags -s -w -o /out/ tool";
         assert_eq!(containerd.arguments("/out/").join(" "), expected);
     }
 }

@@ -23,7 +23,11 @@ pub fn down(site: &Site, progress: &Progress) -> Result<()> {
     let killed = site.cgroups.kill(CGROUP)?;
     progress.say(&format!("{killed} processes are ended"));
     let record = Record::read(&site.layout).unwrap_or_default();
-    record.processes.values().filter(|process| process.alive()).try_for_each(Recorded::kill)?;
+    record
+        .processes
+        .values()
+        .filter(|process| process.alive())
+        .try_for_each(Recorded::kill)?;
     site.cgroups.remove(CGROUP)?;
     network::remove()?;
     for point in leftovers::mounts_below(site.layout.root()) {
@@ -48,6 +52,10 @@ fn remove_state(site: &Site) -> Result<()> {
         return Ok(());
     }
     let empty = fs::read_dir(root)?.next().is_none();
-    ensure!(empty || site.layout.marker().exists(), "{} was not made by kvorum-e2e: left alone", root.display());
+    ensure!(
+        empty || site.layout.marker().exists(),
+        "{} was not made by kvorum-e2e: left alone",
+        root.display()
+    );
     fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
 }

@@ -34,10 +34,22 @@ pub fn named_elsewhere(layout: &Layout) -> Option<OsString> {
 pub fn reach(kubeconfig: OsString, programs: &Programs) -> Result<(Elsewhere, String)> {
     let kubectl = |arguments: &[&str]| {
         let mut command = Command::new(programs.path("kubectl"));
-        commands::output_within(command.args(arguments).env("KUBECONFIG", &kubeconfig), Duration::from_secs(30))
+        commands::output_within(
+            command.args(arguments).env("KUBECONFIG", &kubeconfig),
+            Duration::from_secs(30),
+        )
     };
-    let context = kubectl(&["config", "current-context"]).context("KUBECONFIG names no current context")?.trim().to_owned();
+    let context = kubectl(&["config", "current-context"])
+        .context("KUBECONFIG names no current context")?
+        .trim()
+        .to_owned();
     let nodes = kubectl(&["get", "nodes", "--request-timeout=15s"])
         .with_context(|| format!("the cluster of context {context} does not answer"))?;
-    Ok((Elsewhere { kubeconfig: kubeconfig.clone(), context }, nodes))
+    Ok((
+        Elsewhere {
+            kubeconfig: kubeconfig.clone(),
+            context,
+        },
+        nodes,
+    ))
 }

@@ -43,7 +43,10 @@ impl Layout {
 
     /// A certificate and its key, by the name of its owner.
     pub fn pair(&self, owner: &str) -> (PathBuf, PathBuf) {
-        (self.pki().join(format!("{owner}.crt")), self.pki().join(format!("{owner}.key")))
+        (
+            self.pki().join(format!("{owner}.crt")),
+            self.pki().join(format!("{owner}.key")),
+        )
     }
 
     /// The certificate of the authority that everybody trusts.
@@ -83,7 +86,9 @@ impl Layout {
 
     /// Everything of one node.
     pub fn node(&self, node: Node) -> NodeLayout {
-        NodeLayout { root: self.root.join("nodes").join(node.name()) }
+        NodeLayout {
+            root: self.root.join("nodes").join(node.name()),
+        }
     }
 }
 
@@ -135,12 +140,16 @@ impl Cache {
     /// The folder from `KVORUM_CACHE`, or the usual one in the home folder.
     pub fn from_environment() -> Cache {
         let home = || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/kvorum");
-        Cache { root: env::var_os("KVORUM_CACHE").map_or_else(home, PathBuf::from) }
+        Cache {
+            root: env::var_os("KVORUM_CACHE").map_or_else(home, PathBuf::from),
+        }
     }
 
     /// Where the programs of a component lie, by the component's name and fingerprint.
     pub fn programs(&self, component: &str, fingerprint: &str) -> PathBuf {
-        self.root.join("kubernetes/bin").join(format!("{component}-{fingerprint}"))
+        self.root
+            .join("kubernetes/bin")
+            .join(format!("{component}-{fingerprint}"))
     }
 
     /// What the Go toolchain said while it built a component.

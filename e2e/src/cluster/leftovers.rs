@@ -17,13 +17,40 @@ pub fn list(site: &Site) -> Vec<String> {
     if let Some(record) = Record::read(&site.layout) {
         let alive = record.processes.values().filter(|process| process.alive());
         found.extend(alive.map(|Recorded { name, pid, .. }| format!("process {pid}: {name}, as recorded")));
-        found.extend(record.tunables.iter().map(|(name, value)| format!("kernel setting {name}: was {value}")));
-        found.extend(record.folders.iter().map(|folder| format!("folder {}", folder.display())));
+        found.extend(
+            record
+                .tunables
+                .iter()
+                .map(|(name, value)| format!("kernel setting {name}: was {value}")),
+        );
+        found.extend(
+            record
+                .folders
+                .iter()
+                .map(|folder| format!("folder {}", folder.display())),
+        );
     }
-    found.extend(site.cgroups.folders(CGROUP).iter().map(|folder| format!("control group {}", folder.display())));
-    found.extend(network::namespaces().iter().map(|name| format!("network namespace {name}")));
-    found.extend(network::interfaces().iter().map(|name| format!("network interface {name}")));
-    found.extend(mounts_below(site.layout.root()).iter().map(|mount| format!("mount {mount}")));
+    found.extend(
+        site.cgroups
+            .folders(CGROUP)
+            .iter()
+            .map(|folder| format!("control group {}", folder.display())),
+    );
+    found.extend(
+        network::namespaces()
+            .iter()
+            .map(|name| format!("network namespace {name}")),
+    );
+    found.extend(
+        network::interfaces()
+            .iter()
+            .map(|name| format!("network interface {name}")),
+    );
+    found.extend(
+        mounts_below(site.layout.root())
+            .iter()
+            .map(|mount| format!("mount {mount}")),
+    );
     if site.layout.root().exists() {
         found.push(format!("folder {}", site.layout.root().display()));
     }

@@ -12,8 +12,14 @@ use std::fs;
 /// Refuses to start where the machine already uses the addresses for something else.
 pub fn require_free_addresses() -> Result<()> {
     let routes = commands::line(&format!("ip -4 route show to match {HOST_ADDRESS}"))?;
-    let foreign = routes.lines().find(|route| !route.starts_with("default") && !route.contains(BRIDGE));
-    ensure!(foreign.is_none(), "this machine uses {NODE_NETWORK} for something else: {}", foreign.unwrap_or_default());
+    let foreign = routes
+        .lines()
+        .find(|route| !route.starts_with("default") && !route.contains(BRIDGE));
+    ensure!(
+        foreign.is_none(),
+        "this machine uses {NODE_NETWORK} for something else: {}",
+        foreign.unwrap_or_default()
+    );
     Ok(())
 }
 
@@ -31,7 +37,9 @@ pub fn make(nodes: &[Node]) -> Result<()> {
         batch.push(format!("link set {cable} master {BRIDGE} up"));
         batch.push(format!("route add {} via {}", node.pod_network(), node.address()));
     }
-    batch.iter().try_for_each(|words| commands::line(&format!("ip {words}")).map(drop))?;
+    batch
+        .iter()
+        .try_for_each(|words| commands::line(&format!("ip {words}")).map(drop))?;
     nodes.iter().try_for_each(|node| configure(*node, nodes))
 }
 
@@ -47,10 +55,13 @@ fn configure(node: Node, nodes: &[Node]) -> Result<()> {
         batch.push(format!("route add {} via {}", other.pod_network(), other.address()));
     }
     let netns = node.netns();
-    batch.iter().try_for_each(|words| commands::line(&format!("ip -n {netns} {words}")).map(drop))?;
+    batch
+        .iter()
+        .try_for_each(|words| commands::line(&format!("ip -n {netns} {words}")).map(drop))?;
     let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/all/forwarding";
     let entered = format!("--net=/run/netns/{netns}");
-    commands::run(["nsenter", &entered, "sh", "-ec", forward]).with_context(|| format!("{node} cannot forward packets"))?;
+    commands::run(["nsenter", &entered, "sh", "-ec", forward])
+        .with_context(|| format!("{node} cannot forward packets"))?;
     Ok(())
 }
 
@@ -68,7 +79,9 @@ pub fn plugged(node: Node) -> bool {
 
 /// Interfaces on the machine that carry the cluster's names.
 pub fn interfaces() -> Vec<String> {
-    names_in("/sys/class/net", |name| name == BRIDGE || name.starts_with(&format!("{CABLE_PREFIX}node")))
+    names_in("/sys/class/net", |name| {
+        name == BRIDGE || name.starts_with(&format!("{CABLE_PREFIX}node"))
+    })
 }
 
 /// Network namespaces that carry the cluster's names.
@@ -92,7 +105,9 @@ pub fn remove() -> Result<()> {
 
 fn names_in(folder: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.retain(|name| wanted(name));
     names.sort();
     names

@@ -6,7 +6,7 @@ use super::record::{Absence, Record};
 use super::up::Site;
 use super::wait::Progress;
 use super::{network, topology::Node};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::path::PathBuf;
 
 /// How long containerd may take to answer.
@@ -16,12 +16,16 @@ const CONTAINERD_SECONDS_MAX: u64 = 60;
 pub fn boot(site: &Site, record: &mut Record, node: Node) -> Result<u32> {
     let holder = site.start(record, &programs::holder(&site.programs, &site.layout, node))?;
     let ready = PathBuf::from(format!("/proc/{}/root/run/ready", holder.pid));
-    let found = || {
-        ensure!(holder.alive(), "the holder of {node} has ended");
-        Ok(ready.exists().then_some(()))
+    let found = || match holder.alive() {
+        false => Ok(Some(Err(anyhow!("the holder of {node} has ended")))),
+        true => Ok(ready.exists().then_some(Ok(()))),
     };
-    Progress::quiet().wait_for("a node's view of the disk", 10, found).with_context(|| site.tail(&holder.name))?;
-    site.start(record, &programs::containerd(&site.programs, &site.layout, node, holder.pid))?;
+    let waited = Progress::quiet().wait_for("a node's view of the disk", 10, found);
+    waited.flatten().with_context(|| site.tail(&holder.name))?;
+    site.start(
+        record,
+        &programs::containerd(&site.programs, &site.layout, node, holder.pid),
+    )?;
     Ok(holder.pid)
 }
 
@@ -29,7 +33,9 @@ pub fn boot(site: &Site, record: &mut Record, node: Node) -> Result<u32> {
 pub fn await_containerd(site: &Site, node: Node, holder: u32, progress: &Progress) -> Result<()> {
     let answers = || commands::run(programs::ctr(&site.programs, holder, &["version"])).map(Some);
     let waited = progress.wait_for(&format!("containerd on {node}"), CONTAINERD_SECONDS_MAX, answers);
-    waited.with_context(|| site.tail(&format!("containerd-{node}"))).map(drop)
+    waited
+        .with_context(|| site.tail(&format!("containerd-{node}")))
+        .map(drop)
 }
 
 /// Starts kubelet and kube-proxy.
@@ -42,13 +48,21 @@ pub fn start_agents(site: &Site, record: &mut Record, node: Node, holder: u32) -
 
 /// The process that holds a running node together.
 pub fn holder(record: &Record, node: Node) -> Result<u32> {
-    let holder = record.processes.get(&format!("holder-{node}")).filter(|holder| holder.alive());
-    holder.map(|holder| holder.pid).with_context(|| format!("{node} does not run"))
+    let holder = record
+        .processes
+        .get(&format!("holder-{node}"))
+        .filter(|holder| holder.alive());
+    holder
+        .map(|holder| holder.pid)
+        .with_context(|| format!("{node} does not run"))
 }
 
 /// The holders of all nodes that run.
 pub fn holders(record: &Record) -> Vec<(Node, u32)> {
-    Node::first(record.nodes).into_iter().filter_map(|node| Some((node, holder(record, node).ok()?))).collect()
+    Node::first(record.nodes)
+        .into_iter()
+        .filter_map(|node| Some((node, holder(record, node).ok()?)))
+        .collect()
 }
 
 /// Switches a node off as a power failure does: every process of it, pods included, ends at once and its cable is dead.
@@ -68,11 +82,31 @@ pub fn start(site: &Site, node: Node, progress: &Progress) -> Result<()> {
     network::plug(node, true)?;
     let holder = boot(site, &mut record, node)?;
     await_containerd(site, node, holder, progress)?;
+    let last_sign = sign_of_life(site, node)?;
     start_agents(site, &mut record, node, holder)?;
     record.absent.remove(&node.name());
     record.write(&site.layout)?;
-    let ready = || Ok(super::status::ready_nodes(site)?.contains(&node.name()).then_some(()));
+    // Kubernetes may not have noticed yet that the node was away, so being called ready proves nothing by itself.
+    let ready = || {
+        let fresh = sign_of_life(site, node)? != last_sign;
+        Ok((fresh && super::status::ready_nodes(site)?.contains(&node.name())).then_some(()))
+    };
     progress.wait_for(&format!("{node} to be ready"), 90, ready)
+}
+
+/// When Kubernetes last heard of a node.
+fn sign_of_life(site: &Site, node: Node) -> Result<String> {
+    let mut command = site.kubectl();
+    command.args([
+        "get",
+        "lease",
+        "-n",
+        "kube-node-lease",
+        &node.name(),
+        "-o",
+        "jsonpath={.spec.renewTime}",
+    ]);
+    commands::output(&mut command)
 }
 
 /// Pulls a node's cable; all its processes go on.
@@ -93,6 +127,10 @@ pub fn join(site: &Site, node: Node) -> Result<()> {
 
 fn running(site: &Site, node: Node) -> Result<Record> {
     let record = Record::read(&site.layout).context("no cluster runs here")?;
-    ensure!(node.number() <= record.nodes, "{node} is not one of the cluster's {} nodes", record.nodes);
+    ensure!(
+        node.number() <= record.nodes,
+        "{node} is not one of the cluster's {} nodes",
+        record.nodes
+    );
     Ok(record)
 }

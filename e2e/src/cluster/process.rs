@@ -28,7 +28,8 @@ pub struct Recorded {
 impl Recorded {
     /// Whether the very process still runs. One that has ended and waits to be collected does not.
     pub fn alive(&self) -> bool {
-        boot() == self.boot && matches!(stat(self.pid), Some((state, started)) if state != 'Z' && started == self.started)
+        boot() == self.boot
+            && matches!(stat(self.pid), Some((state, started)) if state != 'Z' && started == self.started)
     }
 
     /// Ends the process at once, if it still is the one that was started, and waits until it is gone.
@@ -36,8 +37,10 @@ impl Recorded {
         if self.alive() {
             signal(self.pid, Signal::KILL)?;
         }
-        wait::poll(Duration::from_secs(10), Duration::from_millis(10), || Ok((!self.alive()).then_some(())))
-            .with_context(|| format!("{} (process {}) does not end", self.name, self.pid))
+        wait::poll(Duration::from_secs(10), Duration::from_millis(10), || {
+            Ok((!self.alive()).then_some(()))
+        })
+        .with_context(|| format!("{} (process {}) does not end", self.name, self.pid))
     }
 }
 
@@ -76,7 +79,12 @@ pub fn start(start: &Start<'_>) -> Result<Recorded> {
         .with_context(|| format!("cannot start {}", start.name))?;
     let pid = child.id();
     let (_, started) = stat(pid).with_context(|| format!("{} ended at once", start.name))?;
-    Ok(Recorded { name: start.name.to_owned(), pid, started, boot: boot() })
+    Ok(Recorded {
+        name: start.name.to_owned(),
+        pid,
+        started,
+        boot: boot(),
+    })
 }
 
 /// Sends a signal; a process that is gone already is no error.
@@ -85,7 +93,9 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
         return Ok(());
     };
     match kill_process(id, signal) {
-        Err(error) if error != rustix::io::Errno::SRCH => Err(error).with_context(|| format!("cannot end process {pid}")),
+        Err(error) if error != rustix::io::Errno::SRCH => {
+            Err(error).with_context(|| format!("cannot end process {pid}"))
+        }
         _ => Ok(()),
     }
 }
@@ -93,7 +103,12 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
 /// What a process was started with, for people.
 pub fn command_line(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&words).replace('\0', " ").trim().chars().take(120).collect()
+    String::from_utf8_lossy(&words)
+        .replace('\0', " ")
+        .trim()
+        .chars()
+        .take(120)
+        .collect()
 }
 
 /// State and start time of a process, if there is one.
@@ -109,7 +124,10 @@ fn parse_stat(text: &str) -> Option<(char, u64)> {
 }
 
 fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -125,7 +143,12 @@ mod tests {
     #[test]
     fn another_start_time_is_another_process() {
         let (_, started) = stat(std::process::id()).unwrap();
-        let mut own = Recorded { name: "test".into(), pid: std::process::id(), started, boot: boot() };
+        let mut own = Recorded {
+            name: "test".into(),
+            pid: std::process::id(),
+            started,
+            boot: boot(),
+        };
         assert!(own.alive());
         own.started += 1;
         assert!(!own.alive());

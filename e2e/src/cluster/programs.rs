@@ -5,9 +5,7 @@ use super::cgroups;
 use super::layout::Layout;
 use super::settings::CONTAINERD_SOCKET;
 use super::toolchain::Programs;
-use super::topology::{
-    API_PORT, DOMAIN, ETCD_PEER_PORT, ETCD_PORT, HOST_ADDRESS, Node, POD_NETWORK, SERVICE_NETWORK,
-};
+use super::topology::{API_PORT, DOMAIN, ETCD_PEER_PORT, ETCD_PORT, HOST_ADDRESS, Node, POD_NETWORK, SERVICE_NETWORK};
 use std::path::Path;
 
 /// Where a program runs.
@@ -38,12 +36,16 @@ impl Program {
         let entry = match self.place {
             Place::Control => Vec::new(),
             Place::Network(node) => {
-                let entry = format!("nsenter --net=/run/netns/{} unshare --mount --uts --propagation private", node.netns());
+                let entry = format!(
+                    "nsenter --net=/run/netns/{} unshare --mount --uts --propagation private",
+                    node.netns()
+                );
                 entry.split(' ').map(String::from).collect()
             }
-            Place::Inside(_, holder) => {
-                format!("nsenter --target {holder} --net --mount --uts --").split(' ').map(String::from).collect()
-            }
+            Place::Inside(_, holder) => format!("nsenter --target {holder} --net --mount --uts --")
+                .split(' ')
+                .map(String::from)
+                .collect(),
         };
         entry.into_iter().chain(self.command.iter().cloned()).collect()
     }
@@ -64,80 +66,113 @@ pub fn node_programs(node: Node) -> [String; 4] {
 
 /// etcd, which keeps what the API server knows. It skips the disk's confirmation: nothing of it outlives `down`.
 pub fn etcd(programs: &Programs, layout: &Layout) -> Program {
-    let (client, peer) = (format!("http://127.0.0.1:{ETCD_PORT}"), format!("http://127.0.0.1:{ETCD_PEER_PORT}"));
-    control(programs, "etcd", &[
-        ("data-dir", &shown(&layout.etcd())),
-        ("name", "kubernetes"),
-        ("listen-client-urls", &client),
-        ("advertise-client-urls", &client),
-        ("listen-peer-urls", &peer),
-        ("initial-advertise-peer-urls", &peer),
-        ("initial-cluster", &format!("kubernetes={peer}")),
-        ("unsafe-no-fsync", "true"),
-        ("log-level", "warn"),
-    ])
+    let (client, peer) = (
+        format!("http://127.0.0.1:{ETCD_PORT}"),
+        format!("http://127.0.0.1:{ETCD_PEER_PORT}"),
+    );
+    control(
+        programs,
+        "etcd",
+        &[
+            ("data-dir", &shown(&layout.etcd())),
+            ("name", "kubernetes"),
+            ("listen-client-urls", &client),
+            ("advertise-client-urls", &client),
+            ("listen-peer-urls", &peer),
+            ("initial-advertise-peer-urls", &peer),
+            ("initial-cluster", &format!("kubernetes={peer}")),
+            ("unsafe-no-fsync", "true"),
+            ("log-level", "warn"),
+        ],
+    )
 }
 
 /// The API server.
 pub fn api_server(programs: &Programs, layout: &Layout) -> Program {
     let (certificate, key) = layout.pair("kube-apiserver");
-    let (_, account_key) = layout.pair("service-account");
+    let (account, account_key) = layout.pair("service-account");
     let (admin, admin_key) = layout.pair(super::authority::ADMIN);
-    control(programs, "kube-apiserver", &[
-        ("etcd-servers", &format!("http://127.0.0.1:{ETCD_PORT}")),
-        ("bind-address", HOST_ADDRESS),
-        ("advertise-address", HOST_ADDRESS),
-        ("secure-port", &API_PORT.to_string()),
-        ("tls-cert-file", &shown(&certificate)),
-        ("tls-private-key-file", &shown(&key)),
-        ("client-ca-file", &shown(&layout.ca())),
-        ("kubelet-client-certificate", &shown(&admin)),
-        ("kubelet-client-key", &shown(&admin_key)),
-        ("kubelet-certificate-authority", &shown(&layout.ca())),
-        // Nodes' names are known to nobody but Kubernetes.
-        ("kubelet-preferred-address-types", "InternalIP"),
-        ("authorization-mode", "Node,RBAC"),
-        ("enable-admission-plugins", "NodeRestriction"),
-        ("service-cluster-ip-range", SERVICE_NETWORK),
-        ("service-account-issuer", &format!("https://kubernetes.default.svc.{DOMAIN}")),
-        ("service-account-key-file", &shown(&account_key)),
-        ("service-account-signing-key-file", &shown(&account_key)),
-        // The machine has no service addresses, so webhooks are called at their pods' own.
-        ("enable-aggregator-routing", "true"),
-        ("audit-policy-file", &shown(&layout.settings().join("audit-policy.json"))),
-        ("audit-log-path", &shown(&layout.log("audit"))),
-        ("audit-log-maxsize", "200"),
-        ("audit-log-maxbackup", "1"),
-        ("profiling", "false"),
-    ])
+    control(
+        programs,
+        "kube-apiserver",
+        &[
+            ("etcd-servers", &format!("http://127.0.0.1:{ETCD_PORT}")),
+            ("bind-address", HOST_ADDRESS),
+            ("advertise-address", HOST_ADDRESS),
+            ("secure-port", &API_PORT.to_string()),
+            ("tls-cert-file", &shown(&certificate)),
+            ("tls-private-key-file", &shown(&key)),
+            ("client-ca-file", &shown(&layout.ca())),
+            ("kubelet-client-certificate", &shown(&admin)),
+            ("kubelet-client-key", &shown(&admin_key)),
+            ("kubelet-certificate-authority", &shown(&layout.ca())),
+            // Nodes' names are known to nobody but Kubernetes.
+            ("kubelet-preferred-address-types", "InternalIP"),
+            ("authorization-mode", "Node,RBAC"),
+            ("enable-admission-plugins", "NodeRestriction"),
+            ("service-cluster-ip-range", SERVICE_NETWORK),
+            (
+                "service-account-issuer",
+                &format!("https://kubernetes.default.svc.{DOMAIN}"),
+            ),
+            ("service-account-key-file", &shown(&account)),
+            ("service-account-signing-key-file", &shown(&account_key)),
+            // The machine has no service addresses, so webhooks are called at their pods' own.
+            ("enable-aggregator-routing", "true"),
+            (
+                "audit-policy-file",
+                &shown(&layout.settings().join("audit-policy.json")),
+            ),
+            ("audit-log-path", &shown(&layout.log("audit"))),
+            ("audit-log-maxsize", "200"),
+            ("audit-log-maxbackup", "1"),
+            ("profiling", "false"),
+        ],
+    )
 }
 
-/// Controllers, scheduler, volumes and name service: whatever talks to the API server from the machine.
+/// Kubernetes' own controllers and its scheduler.
 pub fn controllers(programs: &Programs, layout: &Layout) -> Vec<Program> {
     let ((_, ca_key), (_, account_key)) = (layout.pair("ca"), layout.pair("service-account"));
     let access = |owner: &str| shown(&layout.kubeconfig(owner));
     vec![
-        control(programs, "kube-controller-manager", &[
-            ("kubeconfig", &access("kube-controller-manager")),
-            ("use-service-account-credentials", "true"),
-            ("service-account-private-key-file", &shown(&account_key)),
-            ("root-ca-file", &shown(&layout.ca())),
-            ("cluster-signing-cert-file", &shown(&layout.ca())),
-            ("cluster-signing-key-file", &shown(&ca_key)),
-            ("leader-elect", "false"),
-            // A node counts as lost after 20 s without a sign of life, not 50: scenarios wait for it.
-            ("node-monitor-grace-period", "20s"),
-            ("secure-port", "0"),
-        ]),
-        control(programs, "kube-scheduler", &[
-            ("kubeconfig", &access("kube-scheduler")),
-            ("leader-elect", "false"),
-            ("secure-port", "0"),
-        ]),
-        control(programs, "kube-volumes", &[
-            ("kubeconfig", &access("kube-volumes")),
-            ("folder", &shown(&layout.volumes())),
-        ]),
+        control(
+            programs,
+            "kube-controller-manager",
+            &[
+                ("kubeconfig", &access("kube-controller-manager")),
+                ("use-service-account-credentials", "true"),
+                ("service-account-private-key-file", &shown(&account_key)),
+                ("root-ca-file", &shown(&layout.ca())),
+                ("cluster-signing-cert-file", &shown(&layout.ca())),
+                ("cluster-signing-key-file", &shown(&ca_key)),
+                ("leader-elect", "false"),
+                // A node counts as lost after 20 s without a sign of life, not 50: scenarios wait for it.
+                ("node-monitor-grace-period", "20s"),
+                ("secure-port", "0"),
+            ],
+        ),
+        control(
+            programs,
+            "kube-scheduler",
+            &[
+                ("kubeconfig", &access("kube-scheduler")),
+                ("leader-elect", "false"),
+                ("secure-port", "0"),
+            ],
+        ),
+    ]
+}
+
+/// What Kubernetes leaves to others: volumes and names. They need roles that are not Kubernetes' own.
+pub fn services(programs: &Programs, layout: &Layout) -> Vec<Program> {
+    let access = shown(&layout.kubeconfig("kube-volumes"));
+    vec![
+        control(
+            programs,
+            "kube-volumes",
+            &[("kubeconfig", &access), ("folder", &shown(&layout.volumes()))],
+        ),
         Program {
             name: "coredns".to_owned(),
             place: Place::Control,
@@ -164,40 +199,62 @@ pub fn holder(programs: &Programs, layout: &Layout, node: Node) -> Program {
         format!("exec '{}'", programs.path("pause").display()),
     ];
     let command = ["/bin/sh".to_owned(), "-ec".to_owned(), script.join("\n")];
-    Program { name: format!("holder-{node}"), place: Place::Network(node), command: command.into() }
+    Program {
+        name: format!("holder-{node}"),
+        place: Place::Network(node),
+        command: command.into(),
+    }
 }
 
 /// containerd on a node.
 pub fn containerd(programs: &Programs, layout: &Layout, node: Node, holder: u32) -> Program {
     let config = shown(&layout.node(node).settings().join("containerd.toml"));
-    inside(programs, "containerd", node, holder, &[("config", &config), ("log-level", "warn")])
+    inside(
+        programs,
+        "containerd",
+        node,
+        holder,
+        &[("config", &config), ("log-level", "warn")],
+    )
 }
 
 /// kubelet and kube-proxy on a node.
 pub fn node_agents(programs: &Programs, layout: &Layout, node: Node, holder: u32) -> [Program; 2] {
     let home = layout.node(node);
     let zone = format!("topology.kubernetes.io/zone=zone-{}", node.number());
-    let kubelet = inside(programs, "kubelet", node, holder, &[
-        ("config", &shown(&home.settings().join("kubelet.json"))),
-        ("kubeconfig", &shown(&layout.kubeconfig(&format!("kubelet-{node}")))),
-        ("hostname-override", &node.name()),
-        ("node-ip", &node.address()),
-        ("node-labels", &zone),
-        ("root-dir", &shown(&home.kubelet())),
-        ("cert-dir", &shown(&home.kubelet().join("pki"))),
-    ]);
-    let proxy = inside(programs, "kube-proxy", node, holder, &[
-        ("kubeconfig", &shown(&layout.kubeconfig("kube-proxy"))),
-        ("hostname-override", &node.name()),
-        ("proxy-mode", "nftables"),
-        ("cluster-cidr", POD_NETWORK),
-        ("oom-score-adj", "0"),
-        // These settings belong to the machine, which may not let a network namespace change them.
-        ("conntrack-max-per-core", "0"),
-        ("conntrack-min", "0"),
-        ("conntrack-tcp-timeout-established", "0"),
-        ("conntrack-tcp-timeout-close-wait", "0"),
-    ]);
+    let kubelet = inside(
+        programs,
+        "kubelet",
+        node,
+        holder,
+        &[
+            ("config", &shown(&home.settings().join("kubelet.json"))),
+            ("kubeconfig", &shown(&layout.kubeconfig(&format!("kubelet-{node}")))),
+            ("hostname-override", &node.name()),
+            ("node-ip", &node.address()),
+            ("node-labels", &zone),
+            ("root-dir", &shown(&home.kubelet())),
+            ("cert-dir", &shown(&home.kubelet().join("pki"))),
+        ],
+    );
+    let proxy = inside(
+        programs,
+        "kube-proxy",
+        node,
+        holder,
+        &[
+            ("kubeconfig", &shown(&layout.kubeconfig("kube-proxy"))),
+            ("hostname-override", &node.name()),
+            ("proxy-mode", "nftables"),
+            ("cluster-cidr", POD_NETWORK),
+            ("oom-score-adj", "0"),
+            // These settings belong to the machine, which may not let a network namespace change them.
+            ("conntrack-max-per-core", "0"),
+            ("conntrack-min", "0"),
+            ("conntrack-tcp-timeout-established", "0"),
+            ("conntrack-tcp-timeout-close-wait", "0"),
+        ],
+    );
     [kubelet, proxy]
 }
 
@@ -221,11 +278,19 @@ pub fn environment(programs: &Programs, layout: &Layout) -> Vec<(String, String)
 }
 
 fn control(programs: &Programs, name: &str, flags: &[(&str, &str)]) -> Program {
-    Program { name: name.to_owned(), place: Place::Control, command: command(programs, name, flags) }
+    Program {
+        name: name.to_owned(),
+        place: Place::Control,
+        command: command(programs, name, flags),
+    }
 }
 
 fn inside(programs: &Programs, name: &str, node: Node, holder: u32, flags: &[(&str, &str)]) -> Program {
-    Program { name: format!("{name}-{node}"), place: Place::Inside(node, holder), command: command(programs, name, flags) }
+    Program {
+        name: format!("{name}-{node}"),
+        place: Place::Inside(node, holder),
+        command: command(programs, name, flags),
+    }
 }
 
 fn command(programs: &Programs, name: &str, flags: &[(&str, &str)]) -> Vec<String> {

@@ -45,7 +45,9 @@ impl Record {
     pub fn write(&self, layout: &Layout) -> Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         let fresh = layout.record().with_extension("fresh");
-        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, layout.record())).context("cannot write the record")
+        fs::write(&fresh, text)
+            .and_then(|()| fs::rename(&fresh, layout.record()))
+            .context("cannot write the record")
     }
 
     /// Notes a started program and writes the record down.

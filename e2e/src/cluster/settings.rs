@@ -126,19 +126,19 @@ pub fn resolver() -> String {
 pub fn corefile(layout: &Layout) -> String {
     let kubeconfig = shown(&layout.kubeconfig("coredns"));
     format!(
-        ".:53 {{
+        "{DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {{
     bind {HOST_ADDRESS}
     errors
     kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {kubeconfig} kvorum-e2e
-        pods insecure
         ttl 5
-        fallthrough in-addr.arpa ip6.arpa
     }}
+}}
+.:53 {{
+    bind {HOST_ADDRESS}
     template ANY ANY {{
         rcode NXDOMAIN
     }}
-    reload 0
 }}
 "
     )

@@ -61,7 +61,11 @@ pub fn status(site: &Site) -> Option<Status> {
     let ready = ready_nodes(site).unwrap_or_default();
     let program = |name: &str| {
         let process = record.processes.get(name);
-        ProgramStatus { name: name.to_owned(), pid: process.map(|it| it.pid), alive: process.is_some_and(Recorded::alive) }
+        ProgramStatus {
+            name: name.to_owned(),
+            pid: process.map(|it| it.pid),
+            alive: process.is_some_and(Recorded::alive),
+        }
     };
     let control_plane: Vec<ProgramStatus> = control_programs(site).iter().map(|name| program(name)).collect();
     let node = |node: Node| NodeStatus {
@@ -73,9 +77,15 @@ pub fn status(site: &Site) -> Option<Status> {
         programs: node_programs(node).iter().map(|name| program(name)).collect(),
     };
     let nodes: Vec<NodeStatus> = Node::first(record.nodes).into_iter().map(node).collect();
-    let healthy =
-        record.complete && control_plane.iter().all(|it| it.alive) && nodes.iter().all(|it| it.absent.is_some() || it.well());
-    Some(Status { healthy, kubeconfig: site.layout.kubeconfig(super::authority::ADMIN), control_plane, nodes })
+    let healthy = record.complete
+        && control_plane.iter().all(|it| it.alive)
+        && nodes.iter().all(|it| it.absent.is_some() || it.well());
+    Some(Status {
+        healthy,
+        kubeconfig: site.layout.kubeconfig(super::authority::ADMIN),
+        control_plane,
+        nodes,
+    })
 }
 
 /// Whether a cluster of just these nodes is well, with none of them absent.
@@ -88,14 +98,28 @@ pub fn healthy(site: &Site, nodes: &[Node]) -> bool {
 pub fn ready_nodes(site: &Site) -> Result<BTreeSet<String>> {
     const QUERY: &str =
         r#"jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
-    let text = commands::output(site.kubectl().args(["get", "nodes", "--request-timeout=5s", "-o", QUERY]))?;
-    Ok(text.lines().filter_map(|line| line.strip_suffix(" True")).map(String::from).collect())
+    let text = commands::output(
+        site.kubectl()
+            .args(["get", "nodes", "--request-timeout=5s", "-o", QUERY]),
+    )?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_suffix(" True"))
+        .map(String::from)
+        .collect())
 }
 
 fn control_programs(site: &Site) -> Vec<String> {
-    let controllers = programs::controllers(&site.programs, &site.layout);
-    let names = controllers.into_iter().map(|program| program.name);
-    ["etcd", "kube-apiserver"].map(String::from).into_iter().chain(names).collect()
+    let all = [
+        programs::controllers(&site.programs, &site.layout),
+        programs::services(&site.programs, &site.layout),
+    ];
+    let names = all.into_iter().flatten().map(|program| program.name);
+    ["etcd", "kube-apiserver"]
+        .map(String::from)
+        .into_iter()
+        .chain(names)
+        .collect()
 }
 
 impl NodeStatus {
@@ -116,7 +140,13 @@ impl Status {
                 Some(Absence::Cut) => ", cut off on purpose",
                 None => "",
             };
-            let _ = writeln!(text, "{} {}: {ready}{absent}; {}", node.name, node.address, describe_programs(&node.programs));
+            let _ = writeln!(
+                text,
+                "{} {}: {ready}{absent}; {}",
+                node.name,
+                node.address,
+                describe_programs(&node.programs)
+            );
         }
         let _ = writeln!(text, "export KUBECONFIG={}", self.kubeconfig.display());
         text

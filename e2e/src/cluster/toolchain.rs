@@ -31,20 +31,32 @@ pub struct Programs {
 impl Programs {
     /// The path of a program, which must have been built.
     pub fn path(&self, name: &str) -> PathBuf {
-        let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.exists());
+        let found = self
+            .folders
+            .iter()
+            .map(|folder| folder.join(name))
+            .find(|path| path.exists());
         found.unwrap_or_else(|| PathBuf::from(name))
     }
 
     /// The folders, for a `PATH`.
     pub fn search_path(&self) -> String {
         let folders = self.folders.iter().map(|folder| folder.display().to_string());
-        folders.chain(["/usr/sbin:/usr/bin:/sbin:/bin".to_owned()]).collect::<Vec<_>>().join(":")
+        folders
+            .chain(["/usr/sbin:/usr/bin:/sbin:/bin".to_owned()])
+            .collect::<Vec<_>>()
+            .join(":")
     }
 }
 
 /// The programs that these components yield, built or not.
 pub fn programs(cache: &Cache, components: &[&Component]) -> Programs {
-    Programs { folders: components.iter().map(|it| cache.programs(it.name, &it.fingerprint())).collect() }
+    Programs {
+        folders: components
+            .iter()
+            .map(|it| cache.programs(it.name, &it.fingerprint()))
+            .collect(),
+    }
 }
 
 /// All programs of a cluster on this machine.
@@ -54,7 +66,13 @@ pub fn cluster_programs(cache: &Cache) -> Programs {
 
 /// `kubectl` and `helm` for a cluster elsewhere: the user's own where they are installed, otherwise ours.
 pub fn user_programs(cache: &Cache, progress: &Progress) -> Result<Programs> {
-    let missing = |component: &&Component| !on_path(if component.name == "kube" { "kubectl" } else { component.name });
+    let missing = |component: &&Component| {
+        !on_path(if component.name == "kube" {
+            "kubectl"
+        } else {
+            component.name
+        })
+    };
     let wanted: Vec<&Component> = [&KUBE, &HELM].into_iter().filter(missing).collect();
     build(cache, &wanted, progress)
 }
@@ -66,10 +84,16 @@ pub fn build(cache: &Cache, components: &[&Component], progress: &Progress) -> R
         return Ok(found);
     }
     let _lock = hold(&cache.lock("build"))?;
-    let missing: Vec<&&Component> =
-        components.iter().filter(|it| !cache.programs(it.name, &it.fingerprint()).is_dir()).collect();
+    let missing: Vec<&&Component> = components
+        .iter()
+        .filter(|it| !cache.programs(it.name, &it.fingerprint()).is_dir())
+        .collect();
     let minutes: f32 = missing.iter().map(|it| it.minutes).sum();
-    progress.say(&format!("building {} of {} components (about {minutes:.0} min on two cores)", missing.len(), components.len()));
+    progress.say(&format!(
+        "building {} of {} components (about {minutes:.0} min on two cores)",
+        missing.len(),
+        components.len()
+    ));
     for (done, component) in missing.iter().enumerate() {
         let place = format!("[{}/{}] {}", done + 1, missing.len(), component.name);
         build_one(cache, component, &place, progress)?;
@@ -108,7 +132,11 @@ fn build_one(cache: &Cache, component: &Component, place: &str, progress: &Progr
     let begun = Instant::now();
     run_go(cache, component, &sources, &fresh, place, progress)?;
     for (program, names) in component.programs {
-        anyhow::ensure!(fresh.join(program).is_file(), "the build of {} yields no {program}", component.name);
+        anyhow::ensure!(
+            fresh.join(program).is_file(),
+            "the build of {} yields no {program}",
+            component.name
+        );
         names.iter().try_for_each(|name| symlink(program, fresh.join(name)))?;
     }
     fs::rename(&fresh, &target)?;
@@ -117,7 +145,14 @@ fn build_one(cache: &Cache, component: &Component, place: &str, progress: &Progr
     Ok(())
 }
 
-fn run_go(cache: &Cache, component: &Component, sources: &Path, output: &Path, place: &str, progress: &Progress) -> Result<()> {
+fn run_go(
+    cache: &Cache,
+    component: &Component,
+    sources: &Path,
+    output: &Path,
+    place: &str,
+    progress: &Progress,
+) -> Result<()> {
     let log = cache.build_log(component.name);
     fs::create_dir_all(log.parent().expect("a log lies in a folder"))?;
     let mut child = Command::new("nice")
@@ -154,7 +189,12 @@ fn run_go(cache: &Cache, component: &Component, sources: &Path, output: &Path, p
         let said = fs::read_to_string(&log)?;
         let tail: Vec<&str> = said.lines().rev().take(20).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        bail!("{} does not build ({status}); the end of {}:\n{}", component.name, log.display(), tail.join("\n"));
+        bail!(
+            "{} does not build ({status}); the end of {}:\n{}",
+            component.name,
+            log.display(),
+            tail.join("\n")
+        );
     }
     Ok(())
 }
@@ -182,21 +222,33 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Installs what is missing where it may, and says what to install where it may not.
 pub fn require_packages(progress: &Progress) -> Result<()> {
     let absent = |file: &str| {
-        let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = Path::new(file)
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         !Path::new(file).exists() && !on_path(name)
     };
-    let missing: Vec<&str> = PACKAGES.iter().filter(|(file, _)| absent(file)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(file, _)| absent(file))
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
     if !rustix::process::geteuid().is_root() || !on_path("apt-get") {
-        bail!("missing from this machine: {names} (names of Debian packages). Install them, or set KUBECONFIG to use another cluster");
+        bail!(
+            "missing from this machine: {names} (names of Debian packages). Install them, or set KUBECONFIG to use another cluster"
+        );
     }
     progress.say(&format!("installing {names}"));
     let install = || {
         let mut command = Command::new("apt-get");
-        command.args(["install", "-y", "--no-install-recommends"]).args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive");
         commands::output_within(&mut command, Duration::from_secs(600))
     };
     if install().is_err() {

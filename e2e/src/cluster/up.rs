@@ -15,7 +15,7 @@ use super::topology::{ETCD_PORT, HOST_ADDRESS, Node};
 use super::wait::Progress;
 use super::{down, network, nodes, status, tunables};
 use crate::images;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -73,7 +73,10 @@ impl Site {
     /// `kubectl` with the user's access to this cluster.
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(self.programs.path("kubectl"));
-        command.env("KUBECONFIG", self.layout.kubeconfig(ADMIN)).env_remove("http_proxy").env_remove("https_proxy");
+        command
+            .env("KUBECONFIG", self.layout.kubeconfig(ADMIN))
+            .env_remove("http_proxy")
+            .env_remove("https_proxy");
         command.env_remove("HTTP_PROXY").env_remove("HTTPS_PROXY");
         command
     }
@@ -90,7 +93,10 @@ impl Site {
 
 /// Makes sure that a cluster of this many nodes runs. Returns whether it had to be started.
 pub fn up(count: u8, progress: &Progress) -> Result<bool> {
-    ensure!(rustix::process::geteuid().is_root(), "a cluster on this machine needs root; or set KUBECONFIG to use another");
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "a cluster on this machine needs root; or set KUBECONFIG to use another"
+    );
     toolchain::require_packages(progress)?;
     let site = Site::of_this_machine()?;
     toolchain::build(&site.cache, &CLUSTER.iter().collect::<Vec<_>>(), progress)?;
@@ -103,7 +109,10 @@ pub fn up(count: u8, progress: &Progress) -> Result<bool> {
         progress.say("an earlier cluster is not well: removing it first");
         down::down(&site, progress)?;
     }
-    let mut record = Record { nodes: count, ..Record::default() };
+    let mut record = Record {
+        nodes: count,
+        ..Record::default()
+    };
     if let Err(error) = bring_up(&site, &nodes, &mut record, progress) {
         return Err(error.context("the cluster does not come up; `kvorum-e2e down` removes what there is of it"));
     }
@@ -134,18 +143,31 @@ fn bring_up(site: &Site, nodes: &[Node], record: &mut Record, progress: &Progres
         nodes::start_agents(site, record, *node, *holder)?;
     }
     apply_base(site, progress)?;
+    for program in programs::services(&site.programs, &site.layout) {
+        site.start(record, &program)?;
+    }
     await_nodes(site, nodes, progress)?;
-    await_services(site, progress)?;
+    await_services(site, record, progress)?;
     record.complete = true;
     record.write(&site.layout)
 }
 
 fn prepare(site: &Site, nodes: &[Node], record: &mut Record) -> Result<()> {
     let layout = &site.layout;
-    let folders = [layout.pki(), layout.settings(), layout.logs(), layout.etcd(), layout.volumes(), layout.root().join("kubeconfig")];
+    let folders = [
+        layout.pki(),
+        layout.settings(),
+        layout.logs(),
+        layout.etcd(),
+        layout.volumes(),
+        layout.root().join("kubeconfig"),
+    ];
     folders.iter().try_for_each(fs::create_dir_all)?;
     fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o711))?;
-    fs::write(layout.marker(), "Made by kvorum-e2e; `kvorum-e2e down` removes this folder.\n")?;
+    fs::write(
+        layout.marker(),
+        "Made by kvorum-e2e; `kvorum-e2e down` removes this folder.\n",
+    )?;
     record.write(layout)?;
     make_folder_outside(Path::new("/var/lib/cni"), layout, record)?;
     tunables::set(layout, record)?;
@@ -197,20 +219,35 @@ fn write_secret(path: &Path, text: &str) -> Result<()> {
 
 fn write_node(site: &Site, node: Node, snapshotter: &str) -> Result<()> {
     let home = site.layout.node(node);
-    let folders = [home.containerd(), home.kubelet(), home.var_log(), home.var_lib_cni(), home.network()];
+    let folders = [
+        home.containerd(),
+        home.kubelet(),
+        home.var_log(),
+        home.var_lib_cni(),
+        home.network(),
+    ];
     folders.iter().try_for_each(fs::create_dir_all)?;
     let files = [
-        ("containerd.toml", settings::containerd(&site.programs, &home, snapshotter)),
+        (
+            "containerd.toml",
+            settings::containerd(&site.programs, &home, snapshotter),
+        ),
         ("kubelet.json", settings::kubelet(&site.layout, node)),
         ("resolv.conf", settings::resolver()),
         ("net.d/10-pods.conflist", settings::pod_network(node)),
     ];
-    Ok(files.iter().try_for_each(|(name, text)| fs::write(home.settings().join(name), text))?)
+    Ok(files
+        .iter()
+        .try_for_each(|(name, text)| fs::write(home.settings().join(name), text))?)
 }
 
 fn snapshotter(folder: &Path) -> Result<&'static str> {
     let kind = rustix::fs::statfs(folder)?.f_type;
-    Ok(if u64::try_from(kind) == Ok(OVERLAYFS_MAGIC) { "native" } else { "overlayfs" })
+    Ok(if u64::try_from(kind) == Ok(OVERLAYFS_MAGIC) {
+        "native"
+    } else {
+        "overlayfs"
+    })
 }
 
 fn start_control_plane(site: &Site, record: &mut Record) -> Result<()> {
@@ -218,21 +255,32 @@ fn start_control_plane(site: &Site, record: &mut Record) -> Result<()> {
     // The API server gives up when etcd is not there yet, and tries again only after seconds.
     let port: SocketAddr = ([127, 0, 0, 1], ETCD_PORT).into();
     let open = || Ok(TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok());
-    Progress::quiet().wait_for("etcd", 30, open).with_context(|| site.tail("etcd"))?;
+    await_program(site, record, &Progress::quiet(), "etcd", 30, open)?;
     site.start(record, &programs::api_server(&site.programs, &site.layout))?;
     Ok(())
 }
 
 fn await_api(site: &Site, record: &Record, progress: &Progress) -> Result<()> {
-    let ready = || {
-        for name in ["etcd", "kube-apiserver"] {
-            if !record.processes.get(name).is_some_and(Recorded::alive) {
-                bail!("{name} has ended");
-            }
+    let ready = || commands::output(site.kubectl().args(["get", "--raw", "/readyz"])).map(Some);
+    await_program(site, record, progress, "kube-apiserver", API_SECONDS_MAX, ready)
+}
+
+/// Waits for what a program brings about. One that has ended brings nothing about: no reason to wait on.
+fn await_program<T>(
+    site: &Site,
+    record: &Record,
+    progress: &Progress,
+    name: &str,
+    seconds: u64,
+    mut question: impl FnMut() -> Result<Option<T>>,
+) -> Result<()> {
+    let waited = progress.wait_for(name, seconds, || {
+        match record.processes.get(name).is_some_and(Recorded::alive) {
+            true => Ok(question()?.map(|_| Ok(()))),
+            false => Ok(Some(Err(anyhow!("{name} has ended")))),
         }
-        commands::output(site.kubectl().args(["get", "--raw", "/readyz"])).map(Some)
-    };
-    progress.wait_for("the API server", API_SECONDS_MAX, ready).with_context(|| site.tail("kube-apiserver")).map(drop)
+    });
+    waited.flatten().with_context(|| site.tail(name))
 }
 
 fn apply_base(site: &Site, progress: &Progress) -> Result<()> {
@@ -242,7 +290,11 @@ fn apply_base(site: &Site, progress: &Progress) -> Result<()> {
 }
 
 fn await_nodes(site: &Site, nodes: &[Node], progress: &Progress) -> Result<()> {
-    let ready = || Ok(status::ready_nodes(site)?.is_superset(&nodes.iter().map(|node| node.name()).collect()).then_some(()));
+    let ready = || {
+        Ok(status::ready_nodes(site)?
+            .is_superset(&nodes.iter().map(|node| node.name()).collect())
+            .then_some(()))
+    };
     let waited = progress.wait_for("the nodes", NODES_SECONDS_MAX, ready);
     waited.with_context(|| site.tail(&format!("kubelet-{}", nodes[0])))?;
     progress.say(&format!("{} nodes are ready", nodes.len()));
@@ -250,14 +302,29 @@ fn await_nodes(site: &Site, nodes: &[Node], progress: &Progress) -> Result<()> {
 }
 
 /// The last things a first pod needs: its service account, and names.
-fn await_services(site: &Site, progress: &Progress) -> Result<()> {
+fn await_services(site: &Site, record: &Record, progress: &Progress) -> Result<()> {
     let account = || {
-        let found = commands::output(site.kubectl().args(["get", "serviceaccount", "default", "-n", "default", "-o", "name"]));
+        let found =
+            commands::output(
+                site.kubectl()
+                    .args(["get", "serviceaccount", "default", "-n", "default", "-o", "name"]),
+            );
         Ok(found.ok())
     };
     progress.wait_for("the default service account", 60, account)?;
     let port: SocketAddr = format!("{HOST_ADDRESS}:53").parse()?;
     let open = || Ok(TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok());
-    progress.wait_for("the cluster's DNS", 60, open).with_context(|| site.tail("coredns"))?;
+    await_program(site, record, progress, "coredns", 60, open)?;
+    let ended: Vec<&String> = record
+        .processes
+        .iter()
+        .filter(|(_, it)| !it.alive())
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(
+        ended.is_empty(),
+        "ended: {ended:?}; {}",
+        site.tail(ended.first().map_or("", |name| name.as_str()))
+    );
     Ok(())
 }

@@ -29,12 +29,18 @@ pub struct Progress {
 impl Progress {
     /// Starts the clock.
     pub fn start() -> Progress {
-        Progress { begun: Instant::now(), quiet: false }
+        Progress {
+            begun: Instant::now(),
+            quiet: false,
+        }
     }
 
     /// A clock that says nothing.
     pub fn quiet() -> Progress {
-        Progress { begun: Instant::now(), quiet: true }
+        Progress {
+            begun: Instant::now(),
+            quiet: true,
+        }
     }
 
     /// Time since the beginning, in seconds.
@@ -62,13 +68,17 @@ impl Progress {
     /// Waits for a condition and names it when it does not come true within these seconds.
     pub fn wait_for<T>(&self, what: &str, seconds: u64, mut question: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         let mut last = None;
-        let waited = poll(Duration::from_secs(seconds), Duration::from_millis(100), || match question() {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                last = Some(error);
-                Ok(None)
-            }
-        });
+        let waited = poll(
+            Duration::from_secs(seconds),
+            Duration::from_millis(100),
+            || match question() {
+                Ok(answer) => Ok(answer),
+                Err(error) => {
+                    last = Some(error);
+                    Ok(None)
+                }
+            },
+        );
         match (waited, last) {
             (Ok(answer), _) => Ok(answer),
             (Err(_), Some(error)) => Err(error.context(format!("waited {seconds} s for {what}"))),

@@ -44,8 +44,12 @@ pub fn build(archive: &Archive<'_>) -> Built {
         "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", archive.layer)],
     }));
     let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-    let (_, tag) = archive.reference.rsplit_once(':').unwrap_or((archive.reference, "latest"));
-    entry["annotations"] = json!({"io.containerd.image.name": archive.reference, "org.opencontainers.image.ref.name": tag});
+    let (_, tag) = archive
+        .reference
+        .rsplit_once(':')
+        .unwrap_or((archive.reference, "latest"));
+    entry["annotations"] =
+        json!({"io.containerd.image.name": archive.reference, "org.opencontainers.image.ref.name": tag});
     let index = text(&json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry],
     }));
@@ -64,7 +68,10 @@ pub fn build(archive: &Archive<'_>) -> Built {
     for (name, content) in files {
         tar.file(name, 0o644, content).expect("the names of blobs are short");
     }
-    Built { bytes: tar.finish(), digest: digest(&manifest) }
+    Built {
+        bytes: tar.finish(),
+        digest: digest(&manifest),
+    }
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> Value {
@@ -98,7 +105,12 @@ mod tests {
 
     #[test]
     fn the_same_input_gives_the_same_bytes() {
-        let archive = Archive { reference: "r.example/a:1", entrypoint: "/a", user: "1:1", layer: b"layer" };
+        let archive = Archive {
+            reference: "r.example/a:1",
+            entrypoint: "/a",
+            user: "1:1",
+            layer: b"layer",
+        };
         let (one, two) = (build(&archive), build(&archive));
         assert_eq!(one.digest, two.digest);
         assert_eq!(one.bytes, two.bytes);

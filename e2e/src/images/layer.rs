@@ -64,7 +64,11 @@ impl Tar {
 pub fn of_files(files: &[(&str, &Path)]) -> Result<Vec<u8>> {
     let mut tar = Tar::default();
     for (name, path) in files {
-        tar.file(name, 0o755, &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)?;
+        tar.file(
+            name,
+            0o755,
+            &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        )?;
     }
     Ok(tar.finish())
 }
@@ -76,7 +80,11 @@ pub fn of_folder(folder: &Path) -> Result<Vec<u8>> {
     paths.sort();
     let mut tar = Tar::default();
     for path in paths {
-        let name = path.strip_prefix(folder).expect("it was found in this folder").to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(folder)
+            .expect("it was found in this folder")
+            .to_string_lossy()
+            .into_owned();
         let data = fs::metadata(&path)?;
         let mode = data.permissions().mode() & 0o7777;
         if data.is_dir() {
@@ -112,7 +120,12 @@ mod tests {
         tar.folder("etc", 0o755).unwrap();
         tar.file("etc/motd", 0o644, b"hello\n").unwrap();
         fs::write(folder.join("layer.tar"), tar.finish()).unwrap();
-        let listing = Command::new("tar").arg("-tvf").arg(folder.join("layer.tar")).env("TZ", "UTC").output().unwrap();
+        let listing = Command::new("tar")
+            .arg("-tvf")
+            .arg(folder.join("layer.tar"))
+            .env("TZ", "UTC")
+            .output()
+            .unwrap();
         let listing = String::from_utf8(listing.stdout).unwrap();
         fs::remove_dir_all(folder).unwrap();
         let columns = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();

@@ -25,9 +25,18 @@ impl Image {
 
 /// The node, the operator, and the client that scenarios run.
 pub const IMAGES: &[Image] = &[
-    Image { name: "kvorum", list: include_str!("../../../images/kvorum.files") },
-    Image { name: "kvorum-operator", list: include_str!("../../../images/kvorum-operator.files") },
-    Image { name: "kvorum-e2e-client", list: include_str!("../../../images/kvorum-e2e-client.files") },
+    Image {
+        name: "kvorum",
+        list: include_str!("../../../images/kvorum.files"),
+    },
+    Image {
+        name: "kvorum-operator",
+        list: include_str!("../../../images/kvorum-operator.files"),
+    },
+    Image {
+        name: "kvorum-e2e-client",
+        list: include_str!("../../../images/kvorum-e2e-client.files"),
+    },
 ];
 
 /// Files that the lists refer to, and the script that follows a list.
@@ -55,14 +64,20 @@ pub fn parse(text: &str) -> Result<List> {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["program", name, _] => list.programs.push(name.to_owned()),
-            ["file", name, _] => ensure!(SUPPORT.iter().any(|(known, _)| *known == name), "no file {name} beside the list"),
+            ["file", name, _] => ensure!(
+                SUPPORT.iter().any(|(known, _)| *known == name),
+                "no file {name} beside the list"
+            ),
             ["folder", _, _] => {}
             ["entrypoint", path] => list.entrypoint = path.to_owned(),
             ["user", user] => list.user = user.to_owned(),
             _ => bail!("not a line of a list: {line}"),
         }
     }
-    ensure!(!list.entrypoint.is_empty() && !list.user.is_empty(), "a list needs an entrypoint and a user");
+    ensure!(
+        !list.entrypoint.is_empty() && !list.user.is_empty(),
+        "a list needs an entrypoint and a user"
+    );
     Ok(list)
 }
 
@@ -78,7 +93,11 @@ pub fn stage(image: &Image, binaries: &Path, scratch: &Path) -> Result<Vec<u8>> 
     }
     let out = scratch.join("out");
     let mut command = Command::new("sh");
-    command.arg(scratch.join("stage")).arg(scratch.join(&list)).arg(binaries).arg(&out);
+    command
+        .arg(scratch.join("stage"))
+        .arg(scratch.join(&list))
+        .arg(binaries)
+        .arg(&out);
     commands::output(&mut command).with_context(|| format!("cannot lay out the image {}", image.name))?;
     let layer = layer::of_folder(&out)?;
     fs::remove_dir_all(scratch)?;
