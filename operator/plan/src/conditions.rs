@@ -172,6 +172,7 @@ fn progressing(view: &View<'_>, step: &Step) -> Saying {
         Step::Wait(waiting) => match waiting {
             Reason::Settled => (Truth::False, "Settled"),
             Reason::Starting(_) => (Truth::True, "Starting"),
+            Reason::Recovering(_) => (Truth::True, "Recovering"),
             Reason::CatchingUp { .. } => (Truth::True, "CatchingUp"),
             Reason::VolumeLeaving(_) => (Truth::True, "VolumeLeaving"),
             Reason::Held { .. } => (Truth::True, "Held"),

@@ -86,6 +86,10 @@ fn waiting(cluster: &Cluster, reason: &Reason) -> String {
             let names: Vec<_> = slots.iter().map(|slot| cluster.name.member(*slot)).collect();
             format!("waiting for {} to answer", names.join(", "))
         }
+        Reason::Recovering(slots) => {
+            let names: Vec<_> = slots.iter().map(|slot| cluster.name.member(*slot)).collect();
+            format!("waiting for {} to become healthy", names.join(", "))
+        }
         Reason::NoLeader => "waiting for a leader that serves linearizable reads".to_owned(),
         Reason::QuorumLost => "too few voters answer to serve; nothing is done that could lose data".to_owned(),
         Reason::CatchingUp { name } => format!("waiting for {name} to catch up"),

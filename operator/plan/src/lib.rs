@@ -35,6 +35,8 @@ pub mod observed;
 pub mod rollout;
 pub mod step;
 pub mod validate;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod view;
 
@@ -47,7 +49,7 @@ use crate::names::Slot;
 use crate::rollout::Templates;
 use crate::validate::Refusal;
 use crate::verdict::Verdict;
-use crate::view::View;
+use crate::view::{Health, View};
 use kvorum_crd::KvClusterStatus;
 use serde::Serialize;
 use std::time::Duration;
@@ -120,13 +122,20 @@ fn next(view: &View<'_>, templates: &Templates) -> Step {
             let why = if conditions::lost_quorum(view) { Reason::QuorumLost } else { Reason::NoLeader };
             Verdict::first([Verdict::Wait(why), rollout::next_broken(view, templates)])
         }
-        None => Verdict::first([membership::next(view), rollout::next(view, templates)]),
+        None => Verdict::first([membership::next(view), rollout::next(view, templates), recovering(view)]),
     };
     match verdict {
         Verdict::Act(step) => step,
         Verdict::Wait(reason) => Step::Wait(reason),
         Verdict::Nothing => Step::Wait(Reason::Settled),
     }
+}
+
+/// The voters that are not healthy, when all else is done.
+fn recovering(view: &View<'_>) -> Verdict {
+    let sick = view.voters().filter(|member| view.health(member) != Health::Healthy);
+    let slots: Vec<Slot> = sick.filter_map(|member| view.slot_of(member)).collect();
+    if slots.is_empty() { Verdict::Nothing } else { Verdict::Wait(Reason::Recovering(slots)) }
 }
 
 fn requeue_after(step: &Step) -> Duration {
@@ -142,6 +151,7 @@ fn requeue_after(step: &Step) -> Duration {
         Step::Wait(reason) => match reason {
             Reason::Settled => SETTLED,
             Reason::Starting(_)
+            | Reason::Recovering(_)
             | Reason::NoLeader
             | Reason::CatchingUp { .. }
             | Reason::Held { .. }

@@ -122,7 +122,10 @@ fn promote_learner(view: &View<'_>, member: &Member) -> Verdict {
 fn remove_voter(view: &View<'_>) -> Verdict {
     let unwanted = |member: &&Member| view.slot_of(member).is_some_and(|slot| !view.cluster.replicas.wants(slot));
     let mut leaving: Vec<&Member> = view.voters().filter(unwanted).collect();
-    leaving.sort_by_key(|member| (view.health(member) == Health::Healthy, std::cmp::Reverse(view.slot_of(member))));
+    leaving.sort_by_key(|member| {
+        let healthy = view.health(member) == Health::Healthy;
+        (healthy, view.is_leader(member.id), std::cmp::Reverse(view.slot_of(member)))
+    });
     Verdict::first(leaving.into_iter().map(|member| remove(view, member)))
 }
 
@@ -183,4 +186,89 @@ fn broken_identity(view: &View<'_>) -> Verdict {
         Some(Verdict::Wait(Reason::ActionRequired { slot, why }))
     };
     Verdict::first(view.voters().filter_map(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Observed;
+    use crate::testing::{id, mk_cluster, mk_world};
+    use test_case::test_case;
+
+    fn verdict(replicas: i32, world: Observed) -> String {
+        let cluster = mk_cluster(replicas);
+        match next(&View::new(&cluster, &world)) {
+            Verdict::Act(Step::AddLearner { name, .. }) => format!("add {name}"),
+            Verdict::Act(Step::Promote { name, .. }) => format!("promote {name}"),
+            Verdict::Act(Step::Remove { name, id, .. }) => format!("remove {name} {id}"),
+            Verdict::Act(Step::TransferLeader { name, .. }) => format!("transfer to {name}"),
+            Verdict::Act(Step::Discard { slot, claim_uid, .. }) => {
+                format!("discard {slot} {}", claim_uid.unwrap_or_default())
+            }
+            Verdict::Act(step) => format!("{step:?}"),
+            Verdict::Wait(Reason::Held { gate, .. }) => format!("{gate:?}"),
+            Verdict::Wait(reason) => format!("{reason:?}"),
+            Verdict::Nothing => "nothing".to_owned(),
+        }
+    }
+
+    /// A ghost beside the true member of a slot: an entry with its name and another id.
+    fn ghost(mut world: Observed, slot: u32, role: Role) -> Observed {
+        for seen in world.slots.values_mut() {
+            if let crate::observed::Node::Answered(answer) = &mut seen.node {
+                answer.members.push(Member { id: id(50), name: format!("demo-{slot}"), role });
+            }
+        }
+        world
+    }
+
+    fn foreign_volume(mut world: Observed, slot: u32) -> Observed {
+        world.slot_mut(slot).claim.as_mut().unwrap().cluster_id = None;
+        world
+    }
+
+    fn volume_leaving(mut world: Observed, slot: u32) -> Observed {
+        let seen = world.slot_mut(slot);
+        seen.statefulset = None;
+        seen.pod = None;
+        seen.claim.as_mut().unwrap().deleting = true;
+        world.silent(slot)
+    }
+
+    #[test_case(3, mk_world(3), "nothing"; "three of three")]
+    // Growing.
+    #[test_case(5, mk_world(3), "Starting([Slot(3)])"; "the new pod does not answer yet")]
+    #[test_case(5, mk_world(4).no_member(3).waiting(3), "add demo-3"; "a new node waits")]
+    #[test_case(5, mk_world(5).no_member(4).role(3, Role::Learner).waiting(4), "add demo-4"; "all are added before one is promoted")]
+    #[test_case(5, mk_world(4).role(3, Role::Learner), "promote demo-3"; "a learner has caught up")]
+    #[test_case(5, mk_world(4).role(3, Role::Learner).lagging(3), "Starting([Slot(4)])"; "it has not caught up")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner).lagging(2), "CatchingUp { name: \"demo-2\" }"; "nor here")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner).ready_for(2, 0), "CatchingUp { name: \"demo-2\" }"; "it has only just become ready")]
+    #[test_case(5, mk_world(4).role(3, Role::Learner).lagging(1).lagging(2), "Starting([Slot(4)])"; "a promotion would not give a quorum of sound voters")]
+    // Shrinking.
+    #[test_case(3, mk_world(5), "remove demo-4 00000000000000a4"; "the highest first")]
+    #[test_case(3, mk_world(5).dead(3), "remove demo-3 00000000000000a3"; "the broken before the highest")]
+    #[test_case(3, mk_world(5).led_by(4), "remove demo-3 00000000000000a3"; "another before the leader")]
+    #[test_case(3, mk_world(4).led_by(3), "transfer to demo-0"; "the leader hands over first")]
+    #[test_case(1, mk_world(3), "remove demo-2 00000000000000a2"; "three to one")]
+    #[test_case(1, mk_world(2), "remove demo-1 00000000000000a1"; "two to one")]
+    #[test_case(1, mk_world(3).dead(1), "remove demo-1 00000000000000a1"; "a dead one is spared easily")]
+    #[test_case(1, mk_world(2).led_by(1).lagging(0), "QuorumWithoutTarget"; "nobody else is sound")]
+    #[test_case(3, mk_world(4).led_by(3).dead(0).dead(1), "QuorumWithoutTarget"; "too few would remain")]
+    #[test_case(3, mk_world(4).role(3, Role::Learner), "remove demo-3 00000000000000a3"; "a left-over learner goes")]
+    // What is left over.
+    #[test_case(3, mk_world(4).no_member(3), "discard 3 claim-3"; "a slot that is no member")]
+    #[test_case(3, foreign_volume(mk_world(4).no_member(3), 3), "discard 3 "; "a volume that is not ours stays")]
+    #[test_case(5, mk_world(4).no_member(3), "discard 3 claim-3"; "a wanted slot on the disk of a removed member")]
+    #[test_case(5, volume_leaving(mk_world(4).no_member(3), 3), "VolumeLeaving(Slot(3))"; "the old volume is still there")]
+    // Ghosts and lost disks.
+    #[test_case(3, ghost(mk_world(3), 2, Role::Learner), "remove demo-2 00000000000000d2"; "a ghost learner")]
+    #[test_case(3, ghost(mk_world(3), 2, Role::Voter), "remove demo-2 00000000000000d2"; "a ghost voter")]
+    #[test_case(3, ghost(mk_world(3).silent(2), 2, Role::Voter), "nothing"; "who is the ghost cannot be told")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner).state(2, NodeState::IdentityMissing), "remove demo-2 00000000000000a2"; "a learner that lost its disk")]
+    #[test_case(3, mk_world(3).state(2, NodeState::IdentityMissing).unready(2), "ActionRequired { slot: Slot(2), why: IdentityMissing }"; "a voter that lost its disk")]
+    #[test_case(3, mk_world(3).state(2, NodeState::IdentityMismatch).unready(2), "ActionRequired { slot: Slot(2), why: IdentityMismatch }"; "a voter on another disk")]
+    fn changes(replicas: i32, world: Observed, expected: &str) {
+        assert_eq!(verdict(replicas, world), expected);
+    }
 }

@@ -220,9 +220,10 @@ pub fn metadata(cluster: &Cluster, name: String) -> ObjectMeta {
 pub(crate) fn bundle(view: &View<'_>, cluster_id: ClusterId) -> Objects {
     let cluster = view.cluster;
     let slots = bundled_slots(view);
+    let revision = statefulset::revision(cluster);
     let member = |slot: &Slot| {
         let config = config::identity(view, cluster_id, *slot);
-        (*slot, MemberObjects { config, statefulset: statefulset::build(cluster, cluster_id, *slot) })
+        (*slot, MemberObjects { config, statefulset: statefulset::build(cluster, cluster_id, *slot, &revision) })
     };
     let authorities = certificates::authorities(view, cluster_id);
     Objects {

@@ -105,7 +105,9 @@ pub(crate) fn next_broken(view: &View<'_>, templates: &Templates) -> Verdict {
 fn restart_first(view: &View<'_>, templates: &Templates, up_to: Class) -> Verdict {
     let classified = |slot: Slot| Some((class(view, slot)?, slot));
     let mut candidates: Vec<(Class, Slot)> = outdated(view, templates).into_iter().filter_map(classified).collect();
-    candidates.retain(|(class, _)| *class <= up_to);
+    // A leader is not even thought of while a follower is outdated, whatever holds the follower back.
+    let followers = candidates.iter().any(|(class, _)| *class == Class::Follower);
+    candidates.retain(|(class, _)| *class <= up_to && !(followers && *class == Class::Leader));
     candidates.sort();
     Verdict::first(candidates.into_iter().map(|(class, slot)| restart(view, templates, class, slot)))
 }
@@ -219,4 +221,73 @@ fn every_voter(view: &View<'_>, gate: Gate, holds: impl Fn(&Member) -> bool) -> 
 fn quorum_without(view: &View<'_>, member: &Member) -> Result<(), No> {
     let enough = view.sound_voters_without(Some(member.id)) >= quorum(view.voter_count());
     if enough { Ok(()) } else { Err(No { gate: Gate::QuorumWithoutTarget, on: None }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::{NodeState, Observed};
+    use crate::testing::{mk_cluster, mk_world};
+    use test_case::test_case;
+
+    const NEW: &str = "1111111111111111";
+
+    /// What the rollout says of a world in which all pods are to run `NEW`, in one word or two.
+    fn verdict(voters: i32, mut world: Observed) -> String {
+        for seen in world.slots.values_mut() {
+            if let Some(set) = seen.statefulset.as_mut().filter(|set| set.template_hash.as_deref() == Some(crate::testing::OLD)) {
+                set.template_hash = Some(NEW.to_owned());
+            }
+        }
+        let cluster = mk_cluster(voters);
+        let templates: Templates = world.slots.keys().map(|slot| (*slot, NEW.to_owned())).collect();
+        let view = View::new(&cluster, &world);
+        match next(&view, &templates) {
+            Verdict::Act(Step::RestartPod { slot, healthy, .. }) => format!("restart {slot} healthy={healthy}"),
+            Verdict::Act(Step::TransferLeader { name, .. }) => format!("transfer to {name}"),
+            Verdict::Wait(Reason::Held { gate, on, .. }) => format!("{gate:?} {}", on.unwrap_or_default()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn unsettled(mut world: Observed, slot: u32) -> Observed {
+        world.slot_mut(slot).statefulset.as_mut().unwrap().settled = false;
+        world
+    }
+
+    fn without_progress(mut world: Observed) -> Observed {
+        world.progress = None;
+        world
+    }
+
+    // Healthy: followers in order, the leader last.
+    #[test_case(3, mk_world(3), "restart 1 healthy=true"; "a follower first")]
+    #[test_case(3, mk_world(3).current(1, NEW), "restart 2 healthy=true"; "then the next")]
+    #[test_case(3, mk_world(3).current(1, NEW).current(2, NEW), "transfer to demo-1"; "the leader hands over")]
+    #[test_case(3, mk_world(3).led_by(1).current(1, NEW).current(2, NEW), "restart 0 healthy=true"; "and follows")]
+    #[test_case(3, mk_world(3).current(0, NEW).current(1, NEW).current(2, NEW), "Nothing"; "all current")]
+    #[test_case(1, mk_world(1), "restart 0 healthy=true"; "a cluster of one has nothing to hand over")]
+    // Gates, each by its name.
+    #[test_case(3, unsettled(mk_world(3), 1).current(2, NEW), "TemplateSettled demo-1"; "the controller has not seen the template")]
+    #[test_case(3, mk_world(3).unserving(0), "LeaderServes "; "the leader does not serve")]
+    #[test_case(3, mk_world(3).state(0, NodeState::Follower), "LeaderServes "; "nobody leads")]
+    #[test_case(3, mk_world(3).current(2, NEW).dead(2), "VotersHealthy demo-2"; "another is down on the new template")]
+    #[test_case(3, mk_world(3).current(2, NEW).silent(2), "VotersHealthy demo-2"; "another is ready but silent")]
+    #[test_case(3, mk_world(3).current(2, NEW).terminating(2), "VotersHealthy demo-2"; "another is still going down")]
+    #[test_case(3, mk_world(3).current(2, NEW).state(2, NodeState::IdentityMissing), "VotersHealthy demo-2"; "another lost its disk")]
+    #[test_case(3, mk_world(3).lagging(2), "CaughtUp demo-2"; "another is behind")]
+    #[test_case(3, without_progress(mk_world(3)), "CaughtUp demo-1"; "nobody could tell who is behind")]
+    #[test_case(3, mk_world(3).current(2, NEW).ready_for(2, 1), "Soaked demo-2"; "another has just come back")]
+    #[test_case(3, mk_world(2), "QuorumWithoutTarget "; "two voters cannot spare one")]
+    // The broken go first, and with fewer questions.
+    #[test_case(3, mk_world(3).dead(2), "restart 2 healthy=false"; "dead before healthy")]
+    #[test_case(3, mk_world(3).dead(0).dead(1).dead(2), "restart 0 healthy=false"; "all dead and nothing serves")]
+    #[test_case(5, mk_world(5).unready(3).dead(4), "restart 4 healthy=false"; "dead before not ready")]
+    #[test_case(3, mk_world(3).unready(2), "restart 2 healthy=false"; "not ready before healthy")]
+    #[test_case(3, mk_world(3).unready(2).current(1, NEW).dead(1), "QuorumWithoutTarget "; "not ready but its vote may be needed")]
+    #[test_case(3, mk_world(3).silent(2).unserving(0), "LeaderServes "; "silent but ready may well vote")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner), "restart 2 healthy=false"; "learners before followers")]
+    fn gates(voters: i32, world: Observed, expected: &str) {
+        assert_eq!(verdict(voters, world), expected);
+    }
 }

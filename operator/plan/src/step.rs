@@ -116,6 +116,8 @@ pub enum Reason {
     Settled,
     /// These slots' nodes have not answered yet.
     Starting(Vec<Slot>),
+    /// These slots' voters are not healthy, and nothing but waiting is to be done about it.
+    Recovering(Vec<Slot>),
     /// The node at which the cluster begins reported something unexpected.
     BootstrapBlocked {
         /// Where.

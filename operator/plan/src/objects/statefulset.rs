@@ -35,7 +35,17 @@ const DATA: &str = "/var/lib/kvorum";
 const IDENTITY: &str = "/etc/kvorum/identity";
 const TLS: &str = "/etc/kvorum/tls";
 
-pub(super) fn build(cluster: &Cluster, cluster_id: ClusterId, slot: Slot) -> StatefulSet {
+/// What all pod templates of a cluster have in common, as a hash. Templates of two slots differ by the slot's number alone,
+/// so one hash, taken of the first slot's, tells the old template from the new for all of them.
+pub(super) fn revision(cluster: &Cluster) -> String {
+    hash(&template(cluster, Slot(0)))
+}
+
+/// The StatefulSet of one slot, its template stamped with the cluster's `revision`.
+pub(super) fn build(cluster: &Cluster, cluster_id: ClusterId, slot: Slot, revision: &str) -> StatefulSet {
+    let mut template = template(cluster, slot);
+    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+    annotations.insert(TEMPLATE_HASH.to_owned(), revision.to_owned());
     let name = cluster.name.member(slot);
     let mut metadata = metadata(cluster, name.clone());
     metadata.labels.get_or_insert_default().insert(MEMBER.to_owned(), name);
@@ -50,7 +60,7 @@ pub(super) fn build(cluster: &Cluster, cluster_id: ClusterId, slot: Slot) -> Sta
                 ..StatefulSetUpdateStrategy::default()
             }),
             selector: member_selector(cluster, slot),
-            template: template(cluster, slot),
+            template,
             volume_claim_templates: Some(vec![claim(cluster, cluster_id, slot)]),
             ..StatefulSetSpec::default()
         }),
@@ -73,18 +83,14 @@ fn template(cluster: &Cluster, slot: Slot) -> PodTemplateSpec {
     let mut labels: BTreeMap<String, String> = cluster.pod.labels.clone();
     labels.extend(self::labels(cluster));
     labels.insert(MEMBER.to_owned(), cluster.name.member(slot));
-    let mut template = PodTemplateSpec {
+    PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
             annotations: Some(cluster.pod.annotations.clone()),
             ..ObjectMeta::default()
         }),
         spec: Some(pod(cluster, slot)),
-    };
-    let hash = hash(&template);
-    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
-    annotations.insert(TEMPLATE_HASH.to_owned(), hash);
-    template
+    }
 }
 
 fn hash(template: &PodTemplateSpec) -> String {
