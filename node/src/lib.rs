@@ -7,10 +7,12 @@
 //! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
 //! | `tls` | certificates, reloaded from disk without a restart |
 //! | `service` | the one door: validate, then propose or read |
+//! | `cli` | the commands that talk to a cluster |
 //! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
 //!
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
+pub mod cli;
 pub mod config;
 pub mod fatal;
 pub mod grpc;

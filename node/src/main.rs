@@ -1,31 +1,43 @@
-//! The program `kvorum`: reads the command line and hands over.
+//! The program `kvorum`: reads the command line and hands over, to the server or to the commands that talk to one.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use kvorum::cli;
 use kvorum::config::{Config, Settings};
 
-/// A distributed, reliable key-value store.
+/// A distributed, reliable key-value store: run a member of a cluster, or talk to one.
 #[derive(Parser)]
-#[command(name = "kvorum", version)]
-enum Program {
+#[command(name = "kvorum", version, after_help = cli::EXIT_CODES)]
+struct Program {
+    #[command(flatten)]
+    global: cli::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
     /// Run a member of a cluster.
     Serve(Box<Settings>),
+    #[command(flatten)]
+    Client(Box<cli::Command>),
 }
 
 fn main() -> ExitCode {
     kvorum::tls::install_provider();
-    let result = match Program::parse() {
-        Program::Serve(settings) => serve(*settings),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Logging may not have started, and a wrong flag should be the last thing on the screen either way.
-            let _ = writeln!(std::io::stderr(), "kvorum: {error:#}");
-            ExitCode::FAILURE
-        }
+    let Program { global, command } = Program::parse();
+    match command {
+        Command::Client(command) => cli::run(global, *command),
+        Command::Serve(settings) => match serve(*settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // Logging may not have started, and a wrong flag should be the last thing on the screen either way.
+                let _ = writeln!(std::io::stderr(), "kvorum: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -34,5 +46,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     kvorum::telemetry::start(&config.log)?;
     kvorum::telemetry::abort_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(kvorum::server::run(config))
+    let result = runtime.block_on(kvorum::server::run(config));
+    // Told to stop while the disk is read: the reading is not waited for; it changed nothing that counts.
+    runtime.shutdown_background();
+    result
 }

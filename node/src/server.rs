@@ -9,6 +9,7 @@
 //! What this file does not do: decide anything.
 
 pub mod belonging;
+pub mod loops;
 pub mod peers;
 pub mod ports;
 pub mod signals;
@@ -16,7 +17,6 @@ pub mod signals;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
@@ -30,6 +30,7 @@ use crate::raft::settings::Timing;
 use crate::service::{Founder, Options, Service};
 use crate::situation::{Situation, Situations};
 use crate::tls::{PeerTransport, Tls, reload};
+use loops::Loops;
 use ports::Ports;
 
 /// Runs a member until it is told to stop.
@@ -44,70 +45,48 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let probes = Probes {
         situations: Situations::default(),
         tls: tls.clone(),
-        reloads: Arc::default(),
+        reloads: reload::start(tls.clone()).context("SIGHUP cannot be listened to")?,
     };
-    let reloads = Arc::clone(&probes.reloads);
-    let watched = tls.clone();
-    tokio::spawn(async move { reload::watch(watched, &reloads).await });
 
-    let (stop_probes, stop_clients, stop_peers) = (
-        CancellationToken::new(),
-        CancellationToken::new(),
-        CancellationToken::new(),
-    );
-    let routes = Routes::new(http::outside::router(probes.clone()));
-    let mut serving_probes = JoinSet::new();
+    let (mut probing, mut clients, mut peers) = (Loops::default(), Loops::default(), Loops::default());
     for listener in ports.metrics {
         let routes = Routes::new(crate::health::routes(probes.clone()));
-        serving_probes.spawn(connections::serve(listener, None, routes, stop_probes.clone()));
+        probing.start(|stop| connections::serve(listener, None, routes, stop));
     }
-    let mut serving_clients = JoinSet::new();
+    let routes = Routes::new(http::outside::router(probes.clone()));
     for listener in ports.client {
-        serving_clients.spawn(connections::serve(
-            listener,
-            tls.client.clone(),
-            routes.clone(),
-            stop_clients.clone(),
-        ));
+        clients.start(|stop| connections::serve(listener, tls.client.clone(), routes.clone(), stop));
     }
 
     let Some(identity) = belonging::settle(&config, &tls, &probes.situations, &stop).await? else {
         return Ok(());
     };
     let transport = Arc::new(tls.peer.clone().map_or(PeerTransport::Plain, PeerTransport::Tls));
-    let service = start(&config, identity, Arc::clone(&transport)).await?;
-    let mut serving_peers = JoinSet::new();
+    let starting = start(&config, identity, Arc::clone(&transport));
+    let Some(service) = stop.run_until_cancelled(starting).await.transpose()? else {
+        return Ok(());
+    };
     for socket in ports.peer {
         let listener = ports::listen(socket)?;
-        serving_peers.spawn(peers::serve(
-            listener,
-            Arc::clone(&transport),
-            service.clone(),
-            stop_peers.clone(),
-        ));
+        peers.start(|stop| peers::serve(listener, Arc::clone(&transport), service.clone(), stop));
     }
     let message_bytes_max = config.limits.request_bytes_max + REQUEST_OVERHEAD_BYTES;
-    routes.replace(http::router(
-        Edge {
-            service: service.clone(),
-            tls,
-            message_bytes_max,
-        },
-        probes.clone(),
-    ));
+    let edge = Edge {
+        service: service.clone(),
+        tls,
+        message_bytes_max,
+    };
+    routes.replace(http::router(edge, probes.clone()));
     probes.situations.enter(Situation::Member(service.clone()));
     tracing::info!("serving");
 
     stop.cancelled().await;
     probes.situations.enter(Situation::Stopping);
     service.hand_over().await;
-    stop_clients.cancel();
-    serving_clients.join_all().await;
+    clients.stop().await;
     service.shutdown().await;
-    stop_peers.cancel();
-    serving_peers.join_all().await;
-    stop_probes.cancel();
-    serving_probes.join_all().await;
+    peers.stop().await;
+    probing.stop().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -27,7 +27,11 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 /// A bare level speaks for our own code: consensus narrates every step at `info`, which buries what an operator needs.
 fn directives(level: &str) -> String {
     let bare = level.parse::<tracing::Level>().is_ok();
-    if bare { format!("{level},openraft=warn") } else { level.to_owned() }
+    if bare {
+        format!("{level},openraft=warn")
+    } else {
+        level.to_owned()
+    }
 }
 
 /// From here on a panic anywhere ends the process.

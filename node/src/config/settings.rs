@@ -97,7 +97,7 @@ pub struct Settings {
     /// text or json [default: text].
     #[arg(long, env = "KVORUM_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// trace, debug, info, warn, error, or tracing directives such as info,kvorum=debug [default: info].
+    /// trace, debug, info, warn, error, or tracing directives such as info,openraft=info [default: info].
     #[arg(long, env = "KVORUM_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

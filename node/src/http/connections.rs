@@ -160,3 +160,6 @@ fn protocols() -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PING_ANSWER_MAX);
     builder
 }
+
+#[cfg(test)]
+mod tests;

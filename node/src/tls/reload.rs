@@ -1,5 +1,7 @@
 //! Watching the certificate files: by content, every few seconds, and at once on SIGHUP.
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,12 +23,17 @@ pub struct Counts {
     pub failures: AtomicU64,
 }
 
-/// Looks for changed files for as long as the process runs.
+/// Looks for changed files from now on, for as long as the process runs.
 ///
 /// # Errors
 /// SIGHUP cannot be listened to.
-pub async fn watch(tls: Tls, counts: &Counts) -> std::io::Result<()> {
-    let mut hang_up: Signal = signal(SignalKind::hangup())?;
+pub fn start(tls: Tls) -> io::Result<Arc<Counts>> {
+    let counts = Arc::new(Counts::default());
+    tokio::spawn(watch(tls, signal(SignalKind::hangup())?, Arc::clone(&counts)));
+    Ok(counts)
+}
+
+async fn watch(tls: Tls, mut hang_up: Signal, counts: Arc<Counts>) {
     let mut ticks = interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_failures: [Option<String>; 2] = [None, None];
@@ -35,7 +42,7 @@ pub async fn watch(tls: Tls, counts: &Counts) -> std::io::Result<()> {
             _ = ticks.tick() => {}
             _ = hang_up.recv() => tracing::info!("SIGHUP: reading the certificates again"),
         }
-        look(&tls, counts, &mut last_failures).await;
+        look(&tls, &counts, &mut last_failures).await;
     }
 }
 
