@@ -7,13 +7,18 @@
 //!
 //! A deletion at exactly C stays until the next compaction, because a watch may start at C (as etcd does since 3.6).
 
-use crate::index::Index;
+use crate::index::{Index, Left};
 use crate::revision::Revision;
 use crate::tree::Key;
 use std::collections::VecDeque;
 
-/// Queue entries worked off with one batch of writes: a millisecond or so between two commands.
-const SLICE_ENTRIES_MAX: usize = 1_000;
+/// Queue entries looked at for one batch of writes. Most have something to delete; those of a key that was put often find it
+/// gone already, and cost a lookup.
+const SLICE_ENTRIES_MAX: usize = 500;
+
+/// Records deleted with one batch of writes, so that even a single key with a long history is worked off in parts: a few
+/// milliseconds of the engine between two commands.
+const SLICE_RECORDS_MAX: usize = 500;
 
 /// What can be forgotten, and from which revision on.
 #[derive(Default)]
@@ -47,12 +52,20 @@ impl Garbage {
         }
         let mut dropped = Vec::new();
         for _ in 0..SLICE_ENTRIES_MAX {
-            let Some((_, key)) = self.queue.pop_front_if(|(main, _)| *main <= compacted) else {
+            let room = SLICE_RECORDS_MAX.saturating_sub(dropped.len());
+            if room == 0 {
+                break;
+            }
+            let Some((main, key)) = self.queue.pop_front_if(|(main, _)| *main <= compacted) else {
                 break;
             };
-            if index.compact(&key, compacted, &mut dropped) {
-                self.held_at = compacted;
-                self.held.push(key);
+            match index.compact(&key, compacted, room, &mut dropped) {
+                Left::Nothing => {}
+                Left::Garbage => self.queue.push_front((main, key)),
+                Left::Deletion => {
+                    self.held_at = compacted;
+                    self.held.push(key);
+                }
             }
         }
         dropped.into_iter().map(|version| version.revision).collect()
@@ -61,7 +74,7 @@ impl Garbage {
 
 #[cfg(test)]
 mod tests {
-    use super::{Garbage, SLICE_ENTRIES_MAX};
+    use super::{Garbage, SLICE_ENTRIES_MAX, SLICE_RECORDS_MAX};
     use crate::index::{Index, Newest};
     use crate::revision::Revision;
 
@@ -111,16 +124,20 @@ mod tests {
     #[test]
     fn slices_are_bounded() {
         let (mut index, mut garbage) = (Index::default(), Garbage::default());
-        let last = 2 * SLICE_ENTRIES_MAX as i64 + 2;
+        let last = 3 * SLICE_RECORDS_MAX as i64 + 2;
         for main in 2..=last {
             change(&mut index, &mut garbage, b"k", main, main - 1);
         }
         let mut slices = 0;
         while garbage.is_due(last) {
-            garbage.slice(&mut index, last);
+            let dropped = garbage.slice(&mut index, last);
+            assert!(dropped.len() <= SLICE_RECORDS_MAX);
             slices += 1;
         }
-        assert!(slices >= 2);
+        assert!(
+            slices >= 3 && slices <= 3 + last as usize / SLICE_ENTRIES_MAX + 1,
+            "{slices} slices"
+        );
         assert_eq!(index.get(b"k").unwrap().visible(last), Some(Revision::new(last, 0)));
         assert_eq!(index.get(b"k").unwrap().visible(last - 1), None);
     }

@@ -14,7 +14,7 @@ mod history;
 mod versions;
 
 use crate::tree::{Cursor, Keep, Key, Tree};
-pub(crate) use history::{Change, History, Newest};
+pub(crate) use history::{Change, History, Left, Newest};
 use std::sync::Arc;
 pub(crate) use versions::Version;
 
@@ -63,16 +63,29 @@ impl Index {
             .upsert(key, |key, history| Arc::make_mut(history).record(key, change))
     }
 
-    /// Forgets what nobody may ask for once history before `compacted` is gone; hands every forgotten revision to `dropped`.
-    /// Answers whether the key keeps a deletion that the next compaction can drop.
-    pub(crate) fn compact(&mut self, key: &[u8], compacted: i64, dropped: &mut Vec<Version>) -> bool {
-        let mut pending = false;
+    /// Forgets at most `versions_max` versions that nobody may ask for once history before `compacted` is gone, and hands them
+    /// to `dropped`.
+    pub(crate) fn compact(
+        &mut self,
+        key: &[u8],
+        compacted: i64,
+        versions_max: usize,
+        dropped: &mut Vec<Version>,
+    ) -> Left {
+        let Some(history) = self.get(key) else {
+            return Left::Nothing;
+        };
+        if !history.has_garbage(compacted) {
+            // Looked at first, because changing a key copies what views share.
+            return history.left(compacted);
+        }
+        let mut left = Left::Nothing;
         self.keys.revise(key, |history| {
             let history = Arc::make_mut(history);
-            pending = history.compact(compacted, dropped);
+            left = history.compact(compacted, versions_max, dropped);
             if history.is_empty() { Keep::No } else { Keep::Yes }
         });
-        pending
+        left
     }
 
     /// Number of live keys in a span.

@@ -110,6 +110,7 @@ impl Store {
     }
 
     /// What the engine has to be told since the last call, with one slice of pending compaction; `None` when there is nothing.
+    /// While [`Store::is_compacting`] there may be more the next time, unless a view holds it back.
     ///
     /// Batches must be committed in the order in which they were taken.
     pub fn take_writes(&mut self) -> Option<Writes> {

@@ -37,6 +37,17 @@ pub(crate) struct Change {
     pub(crate) before: Option<Newest>,
 }
 
+/// What a compaction leaves for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing.
+    Nothing,
+    /// More of the same: the call's bound was reached.
+    Garbage,
+    /// A deletion at the compacted revision, which the next compaction drops.
+    Deletion,
+}
+
 /// Every revision of one key that was not compacted away, the newest with its state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
@@ -113,20 +124,46 @@ impl History {
         !deletion || revision.main >= compacted
     }
 
-    pub(super) fn compact(&mut self, compacted: i64, dropped: &mut Vec<Version>) -> bool {
+    /// Whether anything may be forgotten when history before `compacted` is gone.
+    pub(super) fn has_garbage(&self, compacted: i64) -> bool {
+        self.first().is_some_and(|first| !self.needs(first.revision, compacted))
+    }
+
+    /// Forgets at most `versions_max` of what nobody may ask for, oldest first.
+    pub(super) fn compact(&mut self, compacted: i64, versions_max: usize, dropped: &mut Vec<Version>) -> Left {
         let newest = self.newest_version();
-        if newest.revision.main <= compacted {
-            // Everything before the newest is hidden behind it.
-            self.older.take_all(dropped);
-            if newest.deletion && newest.revision.main < compacted {
-                dropped.push(newest);
-                self.newest = Newest::default();
-            }
+        let hidden = newest.revision.main <= compacted;
+        // The version that a read at `compacted` sees; when that is the newest, everything older goes.
+        let kept = if hidden {
+            Some(newest)
         } else {
-            self.older.compact(compacted, dropped);
+            self.older.latest(compacted)
+        };
+        let Some(kept) = kept else { return Left::Nothing };
+        // A deletion at the very revision stays, for watchers that start there.
+        let with_kept = kept.deletion && kept.revision.main < compacted;
+        let goes =
+            |version: &Version| version.revision < kept.revision || (with_kept && version.revision == kept.revision);
+        if self.older.drop_first(goes, versions_max, dropped) {
+            return Left::Garbage;
         }
-        let first = self.older.first().or((!self.is_empty()).then(|| self.newest_version()));
-        first.is_some_and(|first| first.deletion && first.revision.main <= compacted)
+        if hidden && with_kept {
+            dropped.push(newest);
+            self.newest = Newest::default();
+        }
+        self.left(compacted)
+    }
+
+    /// What is left of a history without garbage.
+    pub(super) fn left(&self, compacted: i64) -> Left {
+        let held = self
+            .first()
+            .is_some_and(|first| first.deletion && first.revision.main <= compacted);
+        if held { Left::Deletion } else { Left::Nothing }
+    }
+
+    fn first(&self) -> Option<Version> {
+        self.older.first().or((!self.is_empty()).then(|| self.newest_version()))
     }
 
     fn newest_version(&self) -> Version {

@@ -1,6 +1,6 @@
 //! The index against a list of everything that happened.
 
-use super::{Index, Newest, Span, Version};
+use super::{Index, Left, Newest, Span, Version};
 use crate::revision::Revision;
 use proptest::prelude::*;
 
@@ -110,7 +110,7 @@ proptest! {
                             .filter(|(_, main)| index.get(&[key]).is_some_and(|history| history.needs(Revision::new(*main, 0), compacted)))
                             .copied().collect();
                         let mut dropped: Vec<Version> = Vec::new();
-                        index.compact(&[key], compacted, &mut dropped);
+                        while index.compact(&[key], compacted, 3, &mut dropped) == Left::Garbage {}
                         let gone: Vec<_> = dropped.iter().map(|version| (key, version.revision.main)).collect();
                         records.retain(|record| !gone.contains(record));
                         let left: Vec<_> = records.iter().filter(|(own, _)| *own == key).copied().collect();

@@ -21,7 +21,7 @@ pub(crate) struct Version {
 /// Versions in ascending order; see the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Versions {
-    /// None is empty, and each is at least twice as long as the next.
+    /// None is empty, and as made, each is at least twice as long as the next; compaction shortens the first.
     chunks: Vec<Arc<[Version]>>,
     recent: Vec<Version>,
 }
@@ -68,29 +68,34 @@ impl Versions {
         self.runs().next().and_then(<[Version]>::first).copied()
     }
 
-    /// Moves every version to `dropped`.
-    pub(super) fn take_all(&mut self, dropped: &mut Vec<Version>) {
-        self.runs().for_each(|run| dropped.extend_from_slice(run));
-        *self = Self::default();
-    }
-
-    /// Moves to `dropped` what no read at `compacted` or later sees; something newer than `compacted` follows these.
-    pub(super) fn compact(&mut self, compacted: i64, dropped: &mut Vec<Version>) {
-        let Some(kept) = self.latest(compacted) else { return };
-        // A deletion at the very revision stays, for watchers that start there.
-        let keeps = |version: &Version| {
-            version.revision > kept.revision
-                || (version.revision == kept.revision && (!kept.deletion || kept.revision.main == compacted))
+    /// Moves the first versions for which `goes` holds to `dropped`, at most `versions_max`; answers whether more would go.
+    ///
+    /// `goes` must hold for a beginning of the versions and for none after it.
+    pub(super) fn drop_first(
+        &mut self,
+        goes: impl Fn(&Version) -> bool,
+        versions_max: usize,
+        dropped: &mut Vec<Version>,
+    ) -> bool {
+        let mut left = versions_max;
+        let mut cut = |run: &[Version]| {
+            let end = run.partition_point(&goes).min(left);
+            left -= end;
+            dropped.extend_from_slice(&run[..end]);
+            end
         };
-        let mut left = Self::default();
-        for version in self.runs().flatten() {
-            if keeps(version) {
-                left.push(*version)
-            } else {
-                dropped.push(*version)
+        let mut chunks = Vec::with_capacity(self.chunks.len());
+        for chunk in self.chunks.drain(..) {
+            match cut(&chunk) {
+                0 => chunks.push(chunk),
+                end if end == chunk.len() => {}
+                end => chunks.push(chunk[end..].into()),
             }
         }
-        *self = left;
+        self.chunks = chunks;
+        let end = cut(&self.recent);
+        self.recent.drain(..end);
+        self.first().is_some_and(|version| goes(&version))
     }
 
     /// Every non-empty run of versions, oldest first.
@@ -131,18 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn compaction_keeps_the_newest_at_or_before() {
-        for (compacted, first) in [(1, 2), (2, 2), (7, 6), (10, 10), (11, 12), (20, 20)] {
+    fn a_beginning_is_dropped_in_parts() {
+        for last in [0, 2, 63, 64, 65, 199, 200] {
             let mut versions = Versions::default();
-            (1..=50).for_each(|main| versions.push(version(2 * main)));
+            (1..=200).for_each(|main| versions.push(version(main)));
             let mut dropped = Vec::new();
-            versions.compact(compacted, &mut dropped);
-            assert_eq!(
-                versions.first().unwrap().revision.main,
-                first,
-                "compacted to {compacted}"
-            );
-            assert_eq!(dropped.len() as i64, first / 2 - 1);
+            let goes = |version: &Version| version.revision.main <= last;
+            while versions.drop_first(goes, 30, &mut dropped) {
+                assert!(dropped.len().is_multiple_of(30), "no part is larger than asked for");
+            }
+            let expected: Vec<_> = (1..=last).map(version).collect();
+            assert_eq!(dropped, expected);
+            assert_eq!(versions.first(), (last < 200).then(|| version(last + 1)));
+            assert_eq!(versions.latest(200), (last < 200).then(|| version(200)));
         }
     }
 }

@@ -301,11 +301,11 @@ fn a_restart_replays_from_the_position_it_has() {
 #[test]
 fn half_a_compaction_goes_on_after_a_restart() {
     let mut bench = Bench::new();
-    for round in 0..3_000 {
-        bench.apply(put(&format!("k{}", round % 1_500), &round.to_string()));
+    for round in 0..6_000 {
+        bench.apply(put(&format!("k{}", round % 3_000), &round.to_string()));
     }
     bench.settle();
-    bench.apply(compact(3_001));
+    bench.apply(compact(6_001));
     bench.store.take_writes().unwrap().commit().unwrap();
     assert!(bench.store.is_compacting(), "one slice does not do it");
     let mut store = Store::open(bench.store.engine()).unwrap();
@@ -316,13 +316,13 @@ fn half_a_compaction_goes_on_after_a_restart() {
     }
     assert!(!store.is_compacting());
     let view = store.reader().view();
-    assert_eq!(view.range(&everything()).unwrap().count, 1_500);
-    assert_eq!(view.hash_at(3_001).unwrap(), store.hash());
+    assert_eq!(view.range(&everything()).unwrap().count, 3_000);
+    assert_eq!(view.hash_at(6_001).unwrap(), store.hash());
     let mut records = 0;
     let counted = store.engine().scan(crate::keyspace::RECORDS, &mut |_, _| {
         records += 1;
         std::ops::ControlFlow::Continue(())
     });
     counted.unwrap();
-    assert_eq!(records, 1_500, "one record per live key is left");
+    assert_eq!(records, 3_000, "one record per live key is left");
 }
