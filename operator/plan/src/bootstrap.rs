@@ -16,7 +16,9 @@ pub(crate) const FIRST: Slot = Slot(0);
 
 /// The next step while there is no cluster yet; `None` once the status says that there is one.
 pub(crate) fn next(view: &View<'_>) -> Option<Step> {
-    let Some(cluster_id) = view.cluster_id else { return Some(choose_cluster_id(view)) };
+    let Some(cluster_id) = view.cluster_id else {
+        return Some(choose_cluster_id(view));
+    };
     if view.completed() {
         return None;
     }
@@ -45,8 +47,14 @@ fn completed(view: &View<'_>) -> Step {
         let slot = view.cluster.name.slot_of(&b.member_name)?;
         Some((slot, b.member_id.parse::<MemberId>().ok()?))
     });
-    let found = || view.voters().find_map(|member| Some((view.slot_of(member)?, member.id)));
-    match intended.filter(|(_, id)| view.members.iter().any(|m| m.id == *id)).or_else(found) {
+    let found = || {
+        view.voters()
+            .find_map(|member| Some((view.slot_of(member)?, member.id)))
+    };
+    match intended
+        .filter(|(_, id)| view.members.iter().any(|m| m.id == *id))
+        .or_else(found)
+    {
         Some((slot, member_id)) => persist(slot, member_id, BootstrapPhase::Completed),
         None => Step::Wait(Reason::NoLeader),
     }
@@ -60,14 +68,22 @@ fn begin(view: &View<'_>, cluster_id: ClusterId, answer: &Answer) -> Step {
         NodeState::IdentityMismatch => return blocked(Blocker::IdentityMismatch),
         NodeState::Learner | NodeState::Follower | NodeState::Candidate | NodeState::Leader => {
             let foreign = answer.cluster_id.is_some_and(|id| id != cluster_id);
-            return if foreign { blocked(Blocker::IdentityMismatch) } else { Step::Wait(starting(view)) };
+            return if foreign {
+                blocked(Blocker::IdentityMismatch)
+            } else {
+                Step::Wait(starting(view))
+            };
         }
     }
     if let Some(slot) = unheard_kept_volume(view) {
         return Step::Wait(Reason::Starting(vec![slot]));
     }
     if intended(view) == Some(answer.member_id) {
-        Step::Bootstrap { slot: FIRST, cluster_id, member_id: answer.member_id }
+        Step::Bootstrap {
+            slot: FIRST,
+            cluster_id,
+            member_id: answer.member_id,
+        }
     } else {
         persist(FIRST, answer.member_id, BootstrapPhase::Intended)
     }
@@ -75,9 +91,14 @@ fn begin(view: &View<'_>, cluster_id: ClusterId, answer: &Answer) -> Step {
 
 /// A slot whose volume was kept from an earlier cluster and whose node has not said that it is empty.
 fn unheard_kept_volume(view: &View<'_>) -> Option<Slot> {
-    let unheard = |slot: &Slot| view.answer(*slot).is_none_or(|answer| answer.state != NodeState::Waiting);
+    let unheard = |slot: &Slot| {
+        view.answer(*slot)
+            .is_none_or(|answer| answer.state != NodeState::Waiting)
+    };
     let kept = view.seen.slots.iter().filter(|(_, seen)| {
-        seen.claim.as_ref().is_some_and(|claim| claim.kept && claim.cluster_id == view.cluster_id)
+        seen.claim
+            .as_ref()
+            .is_some_and(|claim| claim.kept && claim.cluster_id == view.cluster_id)
     });
     kept.map(|(slot, _)| *slot).find(unheard)
 }
@@ -92,5 +113,11 @@ fn persist(slot: Slot, member_id: MemberId, phase: BootstrapPhase) -> Step {
 }
 
 fn starting(view: &View<'_>) -> Reason {
-    Reason::Starting(view.cluster.replicas.slots().filter(|slot| view.answer(*slot).is_none()).collect())
+    Reason::Starting(
+        view.cluster
+            .replicas
+            .slots()
+            .filter(|slot| view.answer(*slot).is_none())
+            .collect(),
+    )
 }

@@ -27,16 +27,29 @@ pub(crate) struct Saying {
 
 impl Saying {
     fn new(about: ConditionType, truth: Truth, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { about, truth, reason, message: message.into() }
+        Self {
+            about,
+            truth,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// The whole status after a pass.
-pub(crate) fn status(view: &View<'_>, objects: Option<&Objects>, templates: &Templates, step: &Step) -> KvClusterStatus {
+pub(crate) fn status(
+    view: &View<'_>,
+    objects: Option<&Objects>,
+    templates: &Templates,
+    step: &Step,
+) -> KvClusterStatus {
     let cluster = view.cluster;
     let old = &view.seen.status;
     let members = members(view, objects);
-    let ready = view.voters().filter(|member| view.health(member) == Health::Healthy).count();
+    let ready = view
+        .voters()
+        .filter(|member| view.health(member) == Health::Healthy)
+        .count();
     let sayings = sayings(view, objects, templates, step);
     let mut status = KvClusterStatus {
         observed_generation: Some(cluster.generation),
@@ -65,8 +78,15 @@ pub(crate) fn refused(old: &KvClusterStatus, generation: i64, sentence: &str, no
     ];
     let mut status = old.clone();
     status.observed_generation = Some(generation);
-    let untouched = old.conditions.iter().filter(|c| !["Ready", "ActionRequired"].contains(&c.type_.as_str())).cloned();
-    status.conditions = conditions(&old.conditions, sayings, generation, now).into_iter().chain(untouched).collect();
+    let untouched = old
+        .conditions
+        .iter()
+        .filter(|c| !["Ready", "ActionRequired"].contains(&c.type_.as_str()))
+        .cloned();
+    status.conditions = conditions(&old.conditions, sayings, generation, now)
+        .into_iter()
+        .chain(untouched)
+        .collect();
     status
 }
 
@@ -75,7 +95,11 @@ fn persist(cluster: &Cluster, status: &mut KvClusterStatus, intent: &Intent) {
         Intent::ClusterId(id) => status.cluster_id = Some(id.to_string()),
         Intent::Bootstrap { slot, member_id, phase } => {
             let (member_name, member_id) = (cluster.name.member(*slot), member_id.to_string());
-            status.bootstrap = Some(Bootstrap { member_name, member_id, phase: *phase });
+            status.bootstrap = Some(Bootstrap {
+                member_name,
+                member_id,
+                phase: *phase,
+            });
         }
     }
 }
@@ -83,7 +107,9 @@ fn persist(cluster: &Cluster, status: &mut KvClusterStatus, intent: &Intent) {
 /// Conditions with the times of those that did not change kept.
 fn conditions(old: &[Condition], sayings: Vec<Saying>, generation: i64, now: Timestamp) -> Vec<Condition> {
     let condition = |saying: Saying| {
-        let same = old.iter().find(|c| c.type_ == saying.about.as_str() && c.status == saying.truth.as_str());
+        let same = old
+            .iter()
+            .find(|c| c.type_ == saying.about.as_str() && c.status == saying.truth.as_str());
         Condition {
             type_: saying.about.as_str().to_owned(),
             status: saying.truth.as_str().to_owned(),
@@ -115,24 +141,39 @@ fn sayings(view: &View<'_>, objects: Option<&Objects>, templates: &Templates, st
 /// The summary: the first of its parts that does not hold gives the reason.
 fn ready(parts: &[Saying]) -> Saying {
     let find = |about| parts.iter().find(|part| part.about == about);
-    let good = [ConditionType::Available, ConditionType::FullyReplicated, ConditionType::TlsReady];
+    let good = [
+        ConditionType::Available,
+        ConditionType::FullyReplicated,
+        ConditionType::TlsReady,
+    ];
     let lost = find(ConditionType::QuorumLost).filter(|part| part.truth == Truth::True);
     let blocked = find(ConditionType::ActionRequired).filter(|part| part.truth == Truth::True);
     let missing = good.into_iter().filter_map(find).find(|part| part.truth != Truth::True);
     match blocked.or(lost).or(missing) {
         Some(part) => Saying::new(ConditionType::Ready, Truth::False, part.reason, part.message.clone()),
-        None => Saying::new(ConditionType::Ready, Truth::True, "Ready", "every wanted member votes and is healthy"),
+        None => Saying::new(
+            ConditionType::Ready,
+            Truth::True,
+            "Ready",
+            "every wanted member votes and is healthy",
+        ),
     }
 }
 
 fn available(view: &View<'_>) -> Saying {
     let about = ConditionType::Available;
-    let serving = view.voters().filter_map(|member| view.answer(view.slot_of(member)?)).any(|a| a.linearizable_read);
+    let serving = view
+        .voters()
+        .filter_map(|member| view.answer(view.slot_of(member)?))
+        .any(|a| a.linearizable_read);
     if !view.completed() {
         Saying::new(about, Truth::False, "Bootstrapping", "the cluster does not exist yet")
     } else if serving {
         Saying::new(about, Truth::True, "Serving", "linearizable reads are served")
-    } else if view.voters().all(|member| matches!(view.health(member), Health::Silent(_) | Health::Restarting)) {
+    } else if view
+        .voters()
+        .all(|member| matches!(view.health(member), Health::Silent(_) | Health::Restarting))
+    {
         Saying::new(about, Truth::Unknown, "Silent", "no voter answers the operator")
     } else {
         Saying::new(about, Truth::False, "NotServing", "no voter served a linearizable read")
@@ -148,11 +189,26 @@ fn fully_replicated(view: &View<'_>) -> Saying {
     if !view.completed() {
         Saying::new(about, Truth::False, "Bootstrapping", "the cluster does not exist yet")
     } else if !missing.is_empty() {
-        Saying::new(about, Truth::False, "Scaling", format!("{} do not vote yet", names(view.cluster, &missing)))
+        Saying::new(
+            about,
+            Truth::False,
+            "Scaling",
+            format!("not voting yet: {}", names(view.cluster, &missing)),
+        )
     } else if surplus {
-        Saying::new(about, Truth::False, "Scaling", "there are members that are not wanted any more")
+        Saying::new(
+            about,
+            Truth::False,
+            "Scaling",
+            "there are members that are not wanted any more",
+        )
     } else if sick.is_empty() {
-        Saying::new(about, Truth::True, "FullyReplicated", "exactly the wanted members vote, and all are healthy")
+        Saying::new(
+            about,
+            Truth::True,
+            "FullyReplicated",
+            "exactly the wanted members vote, and all are healthy",
+        )
     } else {
         Saying::new(about, Truth::False, "MembersUnhealthy", describe(&sick))
     }
@@ -187,11 +243,16 @@ fn progressing(view: &View<'_>, step: &Step) -> Saying {
 fn degraded(view: &View<'_>) -> Saying {
     let about = ConditionType::Degraded;
     let sick = sick_voters(view);
-    let broken = sick.iter().find(|(_, health)| matches!(health, Health::IdentityMissing | Health::IdentityMismatch));
+    let broken = sick
+        .iter()
+        .find(|(_, health)| matches!(health, Health::IdentityMissing | Health::IdentityMismatch));
     match (broken, sick.first()) {
-        (Some((_, health)), _) => {
-            Saying::new(about, Truth::True, health.reason().unwrap_or("MembersUnhealthy"), describe(&sick))
-        }
+        (Some((_, health)), _) => Saying::new(
+            about,
+            Truth::True,
+            health.reason().unwrap_or("MembersUnhealthy"),
+            describe(&sick),
+        ),
         (None, Some(_)) => Saying::new(about, Truth::True, "MembersUnhealthy", describe(&sick)),
         (None, None) => Saying::new(about, Truth::False, "Healthy", "every voter is healthy"),
     }
@@ -203,7 +264,7 @@ fn up_to_date(view: &View<'_>, templates: &Templates) -> Saying {
     if old.is_empty() {
         Saying::new(about, Truth::True, "UpToDate", "every pod runs what the spec says")
     } else {
-        let message = format!("{} run an older pod template", names(view.cluster, &old));
+        let message = format!("on an older pod template: {}", names(view.cluster, &old));
         Saying::new(about, Truth::False, "TemplateOutdated", message)
     }
 }
@@ -214,13 +275,21 @@ fn tls_ready(view: &View<'_>, objects: Option<&Objects>) -> Saying {
         return Saying::new(about, Truth::False, "Issuing", "certificates are not made yet");
     };
     let leaves = objects.leaves.iter().map(|leaf| leaf.action);
-    if leaves.chain(objects.authorities.iter().map(|a| a.action)).any(|action| action != Action::Keep) {
+    if leaves
+        .chain(objects.authorities.iter().map(|a| a.action))
+        .any(|action| action != Action::Keep)
+    {
         return Saying::new(about, Truth::False, "Issuing", "certificates are being made");
     }
     let ends = view.seen.certificates.leaves.values().map(|leaf| leaf.not_after).min();
     let message = ends.map_or_else(
         || "there are no certificates".to_owned(),
-        |end| format!("certificates are valid until {} and are renewed before", end.strftime("%Y-%m-%d")),
+        |end| {
+            format!(
+                "certificates are valid until {} and are renewed before",
+                end.strftime("%Y-%m-%d")
+            )
+        },
     );
     Saying::new(about, Truth::True, "Valid", message)
 }
@@ -228,7 +297,11 @@ fn tls_ready(view: &View<'_>, objects: Option<&Objects>) -> Saying {
 fn quorum_lost(view: &View<'_>) -> Saying {
     let about = ConditionType::QuorumLost;
     if lost_quorum(view) {
-        let message = format!("{} of {} voters answer as themselves", able_voters(view), view.voter_count());
+        let message = format!(
+            "{} of {} voters answer as themselves",
+            able_voters(view),
+            view.voter_count()
+        );
         Saying::new(about, Truth::True, "TooFewVoters", message)
     } else {
         Saying::new(about, Truth::False, "QuorumKept", "enough voters are left to serve")
@@ -264,7 +337,9 @@ fn broken_voter(view: &View<'_>) -> Option<(Reason, &'static str)> {
         let why = match view.health(member) {
             Health::IdentityMissing => Blocker::IdentityMissing,
             Health::IdentityMismatch => Blocker::IdentityMismatch,
-            Health::Healthy | Health::Restarting | Health::Silent(_) | Health::NotServing | Health::NotReady => return None,
+            Health::Healthy | Health::Restarting | Health::Silent(_) | Health::NotServing | Health::NotReady => {
+                return None;
+            }
         };
         let slot = view.slot_of(member)?;
         Some((Reason::ActionRequired { slot, why }, why.as_str()))
@@ -279,19 +354,29 @@ fn sick_voters(view: &View<'_>) -> Vec<(String, Health)> {
 }
 
 fn describe(sick: &[(String, Health)]) -> String {
-    let words = sick.iter().map(|(name, health)| format!("{name}: {}", health.reason().unwrap_or("Healthy")));
+    let words = sick
+        .iter()
+        .map(|(name, health)| format!("{name}: {}", health.reason().unwrap_or("Healthy")));
     words.collect::<Vec<_>>().join(", ")
 }
 
 fn names(cluster: &Cluster, slots: &[Slot]) -> String {
-    slots.iter().map(|slot| cluster.name.member(*slot)).collect::<Vec<_>>().join(", ")
+    slots
+        .iter()
+        .map(|slot| cluster.name.member(*slot))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The members that are and those on their way, in order of slots.
 fn members(view: &View<'_>, objects: Option<&Objects>) -> Vec<MemberStatus> {
     let bundled = |slot: &Slot| objects.is_some_and(|objects| objects.members.contains_key(slot));
     let listed = |slot: &Slot| bundled(slot) || view.member(*slot).is_some() || view.cluster.replicas.wants(*slot);
-    view.slots().into_iter().filter(listed).map(|slot| member(view, slot)).collect()
+    view.slots()
+        .into_iter()
+        .filter(listed)
+        .map(|slot| member(view, slot))
+        .collect()
 }
 
 fn member(view: &View<'_>, slot: Slot) -> MemberStatus {
@@ -313,7 +398,9 @@ fn member(view: &View<'_>, slot: Slot) -> MemberStatus {
     let trouble = view.pod(slot).and_then(|pod| pod.trouble.clone());
     let identity = matches!(health, Some(Health::IdentityMissing | Health::IdentityMismatch));
     MemberStatus {
-        id: entry.map(|member| member.id.to_string()).or_else(|| drawn_id(view, slot, old)),
+        id: entry
+            .map(|member| member.id.to_string())
+            .or_else(|| drawn_id(view, slot, old)),
         role,
         version: version.or_else(|| old.and_then(|member| member.version.clone())),
         ready: health == Some(Health::Healthy),
@@ -347,11 +434,25 @@ fn drawn_id(view: &View<'_>, slot: Slot, old: Option<&MemberStatus>) -> Option<S
 }
 
 fn lowest_version(members: &[MemberStatus]) -> Option<String> {
-    let numbers = |version: &&String| version.split(['.', '-']).map(|n| n.parse().unwrap_or(0)).collect::<Vec<u64>>();
-    let joined = members.iter().filter(|member| matches!(member.role, MemberRole::Voter | MemberRole::Learner));
-    joined.filter_map(|member| member.version.as_ref()).min_by_key(numbers).cloned()
+    let numbers = |version: &&String| {
+        version
+            .split(['.', '-'])
+            .map(|n| n.parse().unwrap_or(0))
+            .collect::<Vec<u64>>()
+    };
+    let joined = members
+        .iter()
+        .filter(|member| matches!(member.role, MemberRole::Voter | MemberRole::Learner));
+    joined
+        .filter_map(|member| member.version.as_ref())
+        .min_by_key(numbers)
+        .cloned()
 }
 
 fn selector_text(cluster: &Cluster) -> String {
-    selector(cluster).into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    selector(cluster)
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }

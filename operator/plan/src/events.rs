@@ -3,6 +3,7 @@
 //! A step that is taken is an event. Waiting is not, as it is in the status; but a blocker that a person must clear, and a
 //! quorum that is lost, are told once, when they come up.
 
+use crate::bootstrap;
 use crate::cluster::Cluster;
 use crate::conditions;
 use crate::names::Slot;
@@ -23,9 +24,11 @@ pub(crate) fn events(view: &View<'_>, step: &Step, status: &KvClusterStatus) -> 
 
 fn taken(cluster: &Cluster, step: &Step) -> Option<Event> {
     let (reason, action, slot) = match step {
-        Step::PersistIntent(Intent::Bootstrap { slot, phase: BootstrapPhase::Completed, .. }) => {
-            ("Bootstrapped", "Bootstrap", Some(*slot))
-        }
+        Step::PersistIntent(Intent::Bootstrap {
+            slot,
+            phase: BootstrapPhase::Completed,
+            ..
+        }) => ("Bootstrapped", "Bootstrap", Some(*slot)),
         Step::PersistIntent(_) | Step::Wait(_) => return None,
         Step::Bootstrap { slot, .. } => ("Bootstrapping", "Bootstrap", Some(*slot)),
         Step::AddLearner { slot, .. } => ("MemberAdding", "AddLearner", Some(*slot)),
@@ -35,7 +38,13 @@ fn taken(cluster: &Cluster, step: &Step) -> Option<Event> {
         Step::RestartPod { slot, .. } => ("MemberRestarting", "RestartPod", Some(*slot)),
         Step::Discard { slot, .. } => ("MemberDiscarding", "Discard", Some(*slot)),
     };
-    Some(Event { severity: Severity::Normal, reason, action, note: sentence(cluster, step), slot })
+    Some(Event {
+        severity: Severity::Normal,
+        reason,
+        action,
+        note: sentence(cluster, step),
+        slot,
+    })
 }
 
 /// A warning when a condition that calls for a person has just become true, or true for another reason.
@@ -48,11 +57,19 @@ fn alarm(view: &View<'_>, about: ConditionType, status: &KvClusterStatus) -> Opt
     if before.is_some_and(|before| before.reason == now.reason && before.message == now.message) {
         return None;
     }
-    let blocker = [Blocker::IdentityMissing, Blocker::IdentityMismatch, Blocker::ForeignVolume];
+    let blocker = [
+        Blocker::IdentityMissing,
+        Blocker::IdentityMismatch,
+        Blocker::ForeignVolume,
+    ];
     let reason = blocker.iter().map(|b| b.as_str()).find(|reason| *reason == now.reason);
     Some(Event {
         severity: Severity::Warning,
-        reason: reason.unwrap_or(if conditions::lost_quorum(view) { "QuorumLost" } else { "ActionRequired" }),
+        reason: reason.unwrap_or(if conditions::lost_quorum(view) {
+            "QuorumLost"
+        } else {
+            "ActionRequired"
+        }),
         action: "Observe",
         note: now.message.clone(),
         slot: None,
@@ -102,7 +119,10 @@ fn waiting(cluster: &Cluster, reason: &Reason) -> String {
                 Wanted::Remove { name } => format!("{name} is not removed"),
                 Wanted::Restart { name } => format!("{name} is not restarted"),
             };
-            let because = on.as_ref().map(|name| format!(" (waiting on {name})")).unwrap_or_default();
+            let because = on
+                .as_ref()
+                .map(|name| format!(" (waiting on {name})"))
+                .unwrap_or_default();
             format!("{verb} until {}{because}", gate.as_str())
         }
         Reason::BootstrapBlocked { slot, why } | Reason::ActionRequired { slot, why } => blocked(cluster, *slot, *why),
@@ -113,7 +133,12 @@ fn blocked(cluster: &Cluster, slot: Slot, why: Blocker) -> String {
     let (name, claim) = (cluster.name.member(slot), cluster.name.claim(slot));
     match why {
         Blocker::IdentityMissing => format!(
-            "{name} refuses to start: its disk is empty, though it is a member; give volume {claim} its data back, or scale the member away and back"
+            "{name} refuses to start: its disk is empty, though it is a member; give volume {claim} its data back{}",
+            if slot == bootstrap::FIRST {
+                ""
+            } else {
+                ", or scale the cluster down past this member and up again"
+            }
         ),
         Blocker::IdentityMismatch => format!(
             "{name} refuses to start: volume {claim} holds the data of another member or cluster; give it its own volume back, or move this one away"

@@ -34,9 +34,9 @@ pub mod objects;
 pub mod observed;
 pub mod rollout;
 pub mod step;
-pub mod validate;
 #[cfg(test)]
 mod testing;
+pub mod validate;
 mod verdict;
 mod view;
 
@@ -93,7 +93,13 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     }
     let status = conditions::status(&view, objects.as_ref(), &templates, &step);
     let events = events::events(&view, &step, &status);
-    Plan { objects, requeue_after: requeue_after(&step), step, status, events }
+    Plan {
+        objects,
+        requeue_after: requeue_after(&step),
+        step,
+        status,
+        events,
+    }
 }
 
 /// The plan for a resource whose spec was refused: say so, touch nothing.
@@ -102,9 +108,21 @@ pub fn refuse(generation: i64, refusal: &Refusal, observed: &Observed) -> Plan {
     let note = refusal.to_string();
     let status = conditions::refused(&observed.status, generation, &note, observed.now);
     let told = status.conditions == observed.status.conditions;
-    let event = Event { severity: Severity::Warning, reason: "InvalidSpec", action: "Refuse", note, slot: None };
+    let event = Event {
+        severity: Severity::Warning,
+        reason: "InvalidSpec",
+        action: "Refuse",
+        note,
+        slot: None,
+    };
     let events = if told { Vec::new() } else { vec![event] };
-    Plan { objects: None, step: Step::Wait(Reason::Settled), requeue_after: REFUSED, status, events }
+    Plan {
+        objects: None,
+        step: Step::Wait(Reason::Settled),
+        requeue_after: REFUSED,
+        status,
+        events,
+    }
 }
 
 fn templates(objects: &Objects) -> Templates {
@@ -119,7 +137,11 @@ fn next(view: &View<'_>, templates: &Templates) -> Step {
         Some(Step::Wait(reason)) => Verdict::first([rollout::next_broken(view, templates), Verdict::Wait(reason)]),
         Some(step) => Verdict::Act(step),
         None if !view.authoritative() => {
-            let why = if conditions::lost_quorum(view) { Reason::QuorumLost } else { Reason::NoLeader };
+            let why = if conditions::lost_quorum(view) {
+                Reason::QuorumLost
+            } else {
+                Reason::NoLeader
+            };
             Verdict::first([Verdict::Wait(why), rollout::next_broken(view, templates)])
         }
         None => Verdict::first([membership::next(view), rollout::next(view, templates), recovering(view)]),
@@ -135,7 +157,11 @@ fn next(view: &View<'_>, templates: &Templates) -> Step {
 fn recovering(view: &View<'_>) -> Verdict {
     let sick = view.voters().filter(|member| view.health(member) != Health::Healthy);
     let slots: Vec<Slot> = sick.filter_map(|member| view.slot_of(member)).collect();
-    if slots.is_empty() { Verdict::Nothing } else { Verdict::Wait(Reason::Recovering(slots)) }
+    if slots.is_empty() {
+        Verdict::Nothing
+    } else {
+        Verdict::Wait(Reason::Recovering(slots))
+    }
 }
 
 fn requeue_after(step: &Step) -> Duration {

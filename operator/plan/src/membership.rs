@@ -32,8 +32,15 @@ const LEARNER_READY_SECONDS: i64 = 1;
 
 /// The next change of membership. To be asked only when the membership is authoritative.
 pub(crate) fn next(view: &View<'_>) -> Verdict {
-    let parts: [fn(&View<'_>) -> Verdict; 7] =
-        [remove_ghost, remove_lost_learner, add, promote, remove_voter, discard, broken_identity];
+    let parts: [fn(&View<'_>) -> Verdict; 7] = [
+        remove_ghost,
+        remove_lost_learner,
+        add,
+        promote,
+        remove_voter,
+        discard,
+        broken_identity,
+    ];
     Verdict::first(parts.iter().map(|part| part(view)))
 }
 
@@ -51,7 +58,9 @@ fn remove_ghost(view: &View<'_>) -> Verdict {
 
 fn remove_lost_learner(view: &View<'_>) -> Verdict {
     let lost = |member: &&Member| {
-        let unwanted = view.slot_of(member).is_none_or(|slot| !view.cluster.replicas.wants(slot));
+        let unwanted = view
+            .slot_of(member)
+            .is_none_or(|slot| !view.cluster.replicas.wants(slot));
         let other_disk = matches!(view.health(member), Health::IdentityMissing | Health::IdentityMismatch);
         member.role == Role::Learner && (unwanted || other_disk)
     };
@@ -59,23 +68,35 @@ fn remove_lost_learner(view: &View<'_>) -> Verdict {
 }
 
 fn add(view: &View<'_>) -> Verdict {
-    let missing = view.cluster.replicas.slots().filter(|slot| view.member(*slot).is_none());
+    let missing = view
+        .cluster
+        .replicas
+        .slots()
+        .filter(|slot| view.member(*slot).is_none());
     Verdict::first(missing.map(|slot| add_slot(view, slot)))
 }
 
 fn add_slot(view: &View<'_>, slot: Slot) -> Verdict {
     let seen = view.slot(slot);
-    if seen.and_then(|seen| seen.claim.as_ref()).is_some_and(|claim| claim.deleting) {
+    if seen
+        .and_then(|seen| seen.claim.as_ref())
+        .is_some_and(|claim| claim.deleting)
+    {
         return match discard_slot(view, slot) {
             Verdict::Nothing => Verdict::Wait(Reason::VolumeLeaving(slot)),
             leaving @ (Verdict::Act(_) | Verdict::Wait(_)) => leaving,
         };
     }
-    let Some(answer) = view.answer(slot) else { return Verdict::Wait(Reason::Starting(vec![slot])) };
+    let Some(answer) = view.answer(slot) else {
+        return Verdict::Wait(Reason::Starting(vec![slot]));
+    };
     let known = view.members.iter().any(|member| member.id == answer.member_id);
     match answer.state {
         // Two slots with one disk: whatever happened, nothing may be deleted.
-        _ if known => Verdict::Wait(Reason::ActionRequired { slot, why: Blocker::IdentityMismatch }),
+        _ if known => Verdict::Wait(Reason::ActionRequired {
+            slot,
+            why: Blocker::IdentityMismatch,
+        }),
         NodeState::Waiting => Verdict::Act(Step::AddLearner {
             slot,
             id: answer.member_id,
@@ -84,11 +105,18 @@ fn add_slot(view: &View<'_>, slot: Slot) -> Verdict {
             client_url: view.cluster.client_url(slot),
         }),
         NodeState::IdentityMissing => discard_slot(view, slot),
-        NodeState::IdentityMismatch | NodeState::Learner | NodeState::Follower | NodeState::Candidate | NodeState::Leader => {
+        NodeState::IdentityMismatch
+        | NodeState::Learner
+        | NodeState::Follower
+        | NodeState::Candidate
+        | NodeState::Leader => {
             if answer.cluster_id == view.cluster_id {
                 discard_slot(view, slot)
             } else {
-                Verdict::Wait(Reason::ActionRequired { slot, why: Blocker::IdentityMismatch })
+                Verdict::Wait(Reason::ActionRequired {
+                    slot,
+                    why: Blocker::IdentityMismatch,
+                })
             }
         }
     }
@@ -100,31 +128,50 @@ fn promote(view: &View<'_>) -> Verdict {
 }
 
 fn promote_learner(view: &View<'_>, member: &Member) -> Verdict {
-    let Some(slot) = view.slot_of(member) else { return Verdict::Nothing };
+    let Some(slot) = view.slot_of(member) else {
+        return Verdict::Nothing;
+    };
     let held = |gate| {
-        let wanted = Wanted::Promote { name: member.name.clone() };
+        let wanted = Wanted::Promote {
+            name: member.name.clone(),
+        };
         Verdict::Wait(Reason::Held { wanted, gate, on: None })
     };
     let settled = SignedDuration::from_secs(LEARNER_READY_SECONDS);
-    let stable = view.pod(slot).and_then(|pod| pod.ready_since).is_some_and(|t| view.seen.now.duration_since(t) >= settled);
+    let stable = view
+        .pod(slot)
+        .and_then(|pod| pod.ready_since)
+        .is_some_and(|t| view.seen.now.duration_since(t) >= settled);
     if let Health::Silent(_) | Health::Restarting = view.health(member) {
         return Verdict::Wait(Reason::Starting(vec![slot]));
     }
     if view.health(member) != Health::Healthy || !stable || !view.caught_up(member.id) {
-        return Verdict::Wait(Reason::CatchingUp { name: member.name.clone() });
+        return Verdict::Wait(Reason::CatchingUp {
+            name: member.name.clone(),
+        });
     }
     if view.sound_voters_without(None) + 1 < quorum(view.voter_count() + 1) {
         return held(Gate::QuorumWithTarget);
     }
-    Verdict::Act(Step::Promote { id: member.id, name: member.name.clone() })
+    Verdict::Act(Step::Promote {
+        id: member.id,
+        name: member.name.clone(),
+    })
 }
 
 fn remove_voter(view: &View<'_>) -> Verdict {
-    let unwanted = |member: &&Member| view.slot_of(member).is_some_and(|slot| !view.cluster.replicas.wants(slot));
+    let unwanted = |member: &&Member| {
+        view.slot_of(member)
+            .is_some_and(|slot| !view.cluster.replicas.wants(slot))
+    };
     let mut leaving: Vec<&Member> = view.voters().filter(unwanted).collect();
     leaving.sort_by_key(|member| {
         let healthy = view.health(member) == Health::Healthy;
-        (healthy, view.is_leader(member.id), std::cmp::Reverse(view.slot_of(member)))
+        (
+            healthy,
+            view.is_leader(member.id),
+            std::cmp::Reverse(view.slot_of(member)),
+        )
     });
     Verdict::first(leaving.into_iter().map(|member| remove(view, member)))
 }
@@ -132,7 +179,9 @@ fn remove_voter(view: &View<'_>) -> Verdict {
 /// Removes a member, if a quorum of sound voters remains; a leader hands over first.
 fn remove(view: &View<'_>, member: &Member) -> Verdict {
     let held = |gate| {
-        let wanted = Wanted::Remove { name: member.name.clone() };
+        let wanted = Wanted::Remove {
+            name: member.name.clone(),
+        };
         Verdict::Wait(Reason::Held { wanted, gate, on: None })
     };
     let voter = member.role == Role::Voter;
@@ -141,37 +190,72 @@ fn remove(view: &View<'_>, member: &Member) -> Verdict {
     }
     if view.is_leader(member.id) {
         return match view.successor(|slot| view.cluster.replicas.wants(slot)) {
-            Some(next) => Verdict::Act(Step::TransferLeader { from: member.id, to: next.id, name: next.name.clone() }),
+            Some(next) => Verdict::Act(Step::TransferLeader {
+                from: member.id,
+                to: next.id,
+                name: next.name.clone(),
+            }),
             None => held(Gate::Successor),
         };
     }
-    Verdict::Act(Step::Remove { id: member.id, name: member.name.clone(), voter })
+    Verdict::Act(Step::Remove {
+        id: member.id,
+        name: member.name.clone(),
+        voter,
+    })
 }
 
 fn discard(view: &View<'_>) -> Verdict {
     let left_over = |slot: &Slot| !view.cluster.replicas.wants(*slot) && view.member(*slot).is_none();
-    Verdict::first(view.seen.slots.keys().copied().filter(left_over).map(|slot| discard_slot(view, slot)))
+    Verdict::first(
+        view.seen
+            .slots
+            .keys()
+            .copied()
+            .filter(left_over)
+            .map(|slot| discard_slot(view, slot)),
+    )
 }
 
 /// Clears away what is left of a slot that is no member, as far as it is not on its way out already.
 fn discard_slot(view: &View<'_>, slot: Slot) -> Verdict {
-    let Some(seen) = view.slot(slot) else { return Verdict::Nothing };
+    let Some(seen) = view.slot(slot) else {
+        return Verdict::Nothing;
+    };
     let answered = seen.node.answer().map(|answer| answer.member_id);
     // A disk that carries a member's id is that member's disk, whatever slot it turned up in.
     if view.members.iter().any(|member| Some(member.id) == answered) {
-        return Verdict::Wait(Reason::ActionRequired { slot, why: Blocker::IdentityMismatch });
+        return Verdict::Wait(Reason::ActionRequired {
+            slot,
+            why: Blocker::IdentityMismatch,
+        });
     }
     let ours = |claim: &&ClaimSeen| claim.cluster_id == view.cluster_id && !claim.deleting;
-    let statefulset = seen.statefulset.as_ref().filter(|set| !set.deleting).map(|set| set.uid.clone());
+    let statefulset = seen
+        .statefulset
+        .as_ref()
+        .filter(|set| !set.deleting)
+        .map(|set| set.uid.clone());
     let claim = seen.claim.as_ref().filter(ours).map(|claim| claim.uid.clone());
-    let foreign = seen.claim.as_ref().is_some_and(|claim| claim.cluster_id != view.cluster_id);
+    let foreign = seen
+        .claim
+        .as_ref()
+        .is_some_and(|claim| claim.cluster_id != view.cluster_id);
     if foreign && view.cluster.replicas.wants(slot) {
-        return Verdict::Wait(Reason::ActionRequired { slot, why: Blocker::ForeignVolume });
+        return Verdict::Wait(Reason::ActionRequired {
+            slot,
+            why: Blocker::ForeignVolume,
+        });
     }
     if statefulset.is_none() && claim.is_none() {
         return Verdict::Nothing;
     }
-    Verdict::Act(Step::Discard { slot, statefulset_uid: statefulset, claim_uid: claim, member_id: answered })
+    Verdict::Act(Step::Discard {
+        slot,
+        statefulset_uid: statefulset,
+        claim_uid: claim,
+        member_id: answered,
+    })
 }
 
 /// A voter whose disk is not its own any more: only a person, or a later step, can mend that.
@@ -181,7 +265,9 @@ fn broken_identity(view: &View<'_>) -> Verdict {
         let why = match view.health(member) {
             Health::IdentityMissing => Blocker::IdentityMissing,
             Health::IdentityMismatch => Blocker::IdentityMismatch,
-            Health::Healthy | Health::Restarting | Health::Silent(_) | Health::NotServing | Health::NotReady => return None,
+            Health::Healthy | Health::Restarting | Health::Silent(_) | Health::NotServing | Health::NotReady => {
+                return None;
+            }
         };
         Some(Verdict::Wait(Reason::ActionRequired { slot, why }))
     };
@@ -216,7 +302,11 @@ mod tests {
     fn ghost(mut world: Observed, slot: u32, role: Role) -> Observed {
         for seen in world.slots.values_mut() {
             if let crate::observed::Node::Answered(answer) = &mut seen.node {
-                answer.members.push(Member { id: id(50), name: format!("demo-{slot}"), role });
+                answer.members.push(Member {
+                    id: id(50),
+                    name: format!("demo-{slot}"),
+                    role,
+                });
             }
         }
         world

@@ -16,15 +16,15 @@ pub mod services;
 pub mod statefulset;
 
 use crate::cluster::Cluster;
-use crate::view::View;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kvorum_crd::cluster::Reclaim;
 use crate::names::{ClusterId, Slot};
+use crate::view::View;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kvorum_crd::cluster::Reclaim;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -180,7 +180,11 @@ pub enum Cause {
 #[must_use]
 pub fn selector(cluster: &Cluster) -> BTreeMap<String, String> {
     let label = |key: &str, value: &str| (format!("app.kubernetes.io/{key}"), value.to_owned());
-    BTreeMap::from([label("name", "kvorum"), label("instance", cluster.name.as_str()), label("component", "member")])
+    BTreeMap::from([
+        label("name", "kvorum"),
+        label("instance", cluster.name.as_str()),
+        label("component", "member"),
+    ])
 }
 
 /// Labels of everything that we make.
@@ -223,7 +227,13 @@ pub(crate) fn bundle(view: &View<'_>, cluster_id: ClusterId) -> Objects {
     let revision = statefulset::revision(cluster);
     let member = |slot: &Slot| {
         let config = config::identity(view, cluster_id, *slot);
-        (*slot, MemberObjects { config, statefulset: statefulset::build(cluster, cluster_id, *slot, &revision) })
+        (
+            *slot,
+            MemberObjects {
+                config,
+                statefulset: statefulset::build(cluster, cluster_id, *slot, &revision),
+            },
+        )
     };
     let authorities = certificates::authorities(view, cluster_id);
     Objects {
@@ -247,7 +257,9 @@ fn bundled_slots(view: &View<'_>) -> BTreeSet<Slot> {
     let belongs = |slot: &Slot| {
         let seen = view.slot(*slot);
         let claim = seen.and_then(|seen| seen.claim.as_ref());
-        let stands = seen.and_then(|seen| seen.statefulset.as_ref()).is_some_and(|set| !set.deleting);
+        let stands = seen
+            .and_then(|seen| seen.statefulset.as_ref())
+            .is_some_and(|set| !set.deleting);
         let member = view.member(*slot).is_some();
         let kept = claim.is_some_and(|claim| claim.kept && claim.cluster_id == view.cluster_id);
         let leaving = claim.is_some_and(|claim| claim.deleting);

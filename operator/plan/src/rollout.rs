@@ -109,15 +109,31 @@ fn restart_first(view: &View<'_>, templates: &Templates, up_to: Class) -> Verdic
     let followers = candidates.iter().any(|(class, _)| *class == Class::Follower);
     candidates.retain(|(class, _)| *class <= up_to && !(followers && *class == Class::Leader));
     candidates.sort();
-    Verdict::first(candidates.into_iter().map(|(class, slot)| restart(view, templates, class, slot)))
+    Verdict::first(
+        candidates
+            .into_iter()
+            .map(|(class, slot)| restart(view, templates, class, slot)),
+    )
 }
 
 fn class(view: &View<'_>, slot: Slot) -> Option<Class> {
     let pod = view.pod(slot)?;
     let running = pod.ready_since.is_some();
     Some(match view.member(slot) {
-        None => if running { Class::Learner } else { Class::Dead },
-        Some(member) if member.role == Role::Learner => if running { Class::Learner } else { Class::Dead },
+        None => {
+            if running {
+                Class::Learner
+            } else {
+                Class::Dead
+            }
+        }
+        Some(member) if member.role == Role::Learner => {
+            if running {
+                Class::Learner
+            } else {
+                Class::Dead
+            }
+        }
         Some(member) => voter_class(view, member, running),
     })
 }
@@ -135,11 +151,17 @@ fn voter_class(view: &View<'_>, member: &Member, running: bool) -> Class {
 }
 
 fn restart(view: &View<'_>, templates: &Templates, class: Class, slot: Slot) -> Verdict {
-    let Some(pod) = view.pod(slot) else { return Verdict::Nothing };
+    let Some(pod) = view.pod(slot) else {
+        return Verdict::Nothing;
+    };
     let name = view.cluster.name.member(slot);
     let leads = view.member(slot).is_some_and(|member| view.is_leader(member.id));
     match gates(view, templates, class, slot) {
-        Err(No { gate, on }) => Verdict::Wait(Reason::Held { wanted: Wanted::Restart { name }, gate, on }),
+        Err(No { gate, on }) => Verdict::Wait(Reason::Held {
+            wanted: Wanted::Restart { name },
+            gate,
+            on,
+        }),
         Ok(()) if leads && view.voter_count() > 1 => hand_over(view, templates, name),
         Ok(()) => Verdict::Act(step(class, slot, pod)),
     }
@@ -147,18 +169,30 @@ fn restart(view: &View<'_>, templates: &Templates, class: Class, slot: Slot) -> 
 
 fn step(class: Class, slot: Slot, pod: &PodSeen) -> Step {
     let healthy = matches!(class, Class::Follower | Class::Leader);
-    Step::RestartPod { slot, pod_uid: pod.uid.clone(), healthy }
+    Step::RestartPod {
+        slot,
+        pod_uid: pod.uid.clone(),
+        healthy,
+    }
 }
 
 /// Leadership goes to a voter that runs the new template if there is one, so that it moves once.
 fn hand_over(view: &View<'_>, templates: &Templates, name: String) -> Verdict {
     let outdated = outdated(view, templates);
-    let successor = view.successor(|slot| !outdated.contains(&slot)).or_else(|| view.successor(|_| true));
+    let successor = view
+        .successor(|slot| !outdated.contains(&slot))
+        .or_else(|| view.successor(|_| true));
     match (view.leader, successor) {
-        (Some(leader), Some(next)) => {
-            Verdict::Act(Step::TransferLeader { from: leader.id, to: next.id, name: next.name.clone() })
-        }
-        _ => Verdict::Wait(Reason::Held { wanted: Wanted::Restart { name }, gate: Gate::Successor, on: None }),
+        (Some(leader), Some(next)) => Verdict::Act(Step::TransferLeader {
+            from: leader.id,
+            to: next.id,
+            name: next.name.clone(),
+        }),
+        _ => Verdict::Wait(Reason::Held {
+            wanted: Wanted::Restart { name },
+            gate: Gate::Successor,
+            on: None,
+        }),
     }
 }
 
@@ -180,23 +214,44 @@ fn gates(view: &View<'_>, templates: &Templates, class: Class, slot: Slot) -> Re
             voters_healthy(view)?;
             caught_up(view)?;
             soaked(view)?;
-            if view.voter_count() > 1 { quorum_without(view, member) } else { Ok(()) }
+            if view.voter_count() > 1 {
+                quorum_without(view, member)
+            } else {
+                Ok(())
+            }
         }
     }
 }
 
 fn template_settled(view: &View<'_>, templates: &Templates, slot: Slot) -> Result<(), No> {
     let set = view.slot(slot).and_then(|seen| seen.statefulset.as_ref());
-    let settled = set.is_some_and(|set| set.settled && !set.deleting && set.template_hash.as_ref() == templates.get(&slot));
-    if settled { Ok(()) } else { Err(No { gate: Gate::TemplateSettled, on: Some(view.cluster.name.member(slot)) }) }
+    let settled =
+        set.is_some_and(|set| set.settled && !set.deleting && set.template_hash.as_ref() == templates.get(&slot));
+    if settled {
+        Ok(())
+    } else {
+        Err(No {
+            gate: Gate::TemplateSettled,
+            on: Some(view.cluster.name.member(slot)),
+        })
+    }
 }
 
 fn leader_serves(view: &View<'_>) -> Result<(), No> {
-    if view.authoritative() { Ok(()) } else { Err(No { gate: Gate::LeaderServes, on: None }) }
+    if view.authoritative() {
+        Ok(())
+    } else {
+        Err(No {
+            gate: Gate::LeaderServes,
+            on: None,
+        })
+    }
 }
 
 fn voters_healthy(view: &View<'_>) -> Result<(), No> {
-    every_voter(view, Gate::VotersHealthy, |member| view.health(member) == Health::Healthy)
+    every_voter(view, Gate::VotersHealthy, |member| {
+        view.health(member) == Health::Healthy
+    })
 }
 
 fn caught_up(view: &View<'_>) -> Result<(), No> {
@@ -213,14 +268,24 @@ fn soaked(view: &View<'_>) -> Result<(), No> {
 
 fn every_voter(view: &View<'_>, gate: Gate, holds: impl Fn(&Member) -> bool) -> Result<(), No> {
     match view.voters().find(|member| !holds(member)) {
-        Some(member) => Err(No { gate, on: Some(member.name.clone()) }),
+        Some(member) => Err(No {
+            gate,
+            on: Some(member.name.clone()),
+        }),
         None => Ok(()),
     }
 }
 
 fn quorum_without(view: &View<'_>, member: &Member) -> Result<(), No> {
     let enough = view.sound_voters_without(Some(member.id)) >= quorum(view.voter_count());
-    if enough { Ok(()) } else { Err(No { gate: Gate::QuorumWithoutTarget, on: None }) }
+    if enough {
+        Ok(())
+    } else {
+        Err(No {
+            gate: Gate::QuorumWithoutTarget,
+            on: None,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -235,7 +300,11 @@ mod tests {
     /// What the rollout says of a world in which all pods are to run `NEW`, in one word or two.
     fn verdict(voters: i32, mut world: Observed) -> String {
         for seen in world.slots.values_mut() {
-            if let Some(set) = seen.statefulset.as_mut().filter(|set| set.template_hash.as_deref() == Some(crate::testing::OLD)) {
+            if let Some(set) = seen
+                .statefulset
+                .as_mut()
+                .filter(|set| set.template_hash.as_deref() == Some(crate::testing::OLD))
+            {
                 set.template_hash = Some(NEW.to_owned());
             }
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Step {
     /// Write the plan's status, with the resourceVersion of the resource that was planned from as a precondition, and
     /// plan again at once. `intent` says which fact of the status must be safe before the world is changed.
@@ -93,7 +93,7 @@ pub enum Step {
 
 /// A fact that must be safe in the status before the world is changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Intent {
     /// The cluster's id.
     ClusterId(ClusterId),
@@ -110,7 +110,7 @@ pub enum Intent {
 
 /// Why nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reason {
     /// Everything is as it should be.
     Settled,
@@ -156,7 +156,7 @@ pub enum Reason {
 
 /// What stands in the way until a person acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Blocker {
     /// A voter's disk is empty.
     IdentityMissing,
@@ -180,7 +180,7 @@ impl Blocker {
 
 /// A step that a gate holds back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Wanted {
     /// To promote this learner.
     Promote {

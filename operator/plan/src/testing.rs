@@ -30,7 +30,11 @@ pub(crate) fn mk_cluster(replicas: i32) -> Cluster {
 
 /// A world of so many healthy voters, the first of which leads.
 pub(crate) fn mk_world(voters: u32) -> Observed {
-    let mut world = Observed { now: Timestamp::from_second(1_800_000_000).unwrap(), seed: 7, ..Observed::default() };
+    let mut world = Observed {
+        now: Timestamp::from_second(1_800_000_000).unwrap(),
+        seed: 7,
+        ..Observed::default()
+    };
     world.status.cluster_id = Some(cluster_id().to_string());
     world.status.bootstrap = Some(Bootstrap {
         member_name: "demo-0".to_owned(),
@@ -38,15 +42,28 @@ pub(crate) fn mk_world(voters: u32) -> Observed {
         phase: BootstrapPhase::Completed,
     });
     let matched = (0..voters).map(|slot| (id(slot), 1_000_000)).collect();
-    world.progress = Some(Progress { last_log_index: 1_000_000, matched });
-    let member = |slot| Member { id: id(slot), name: format!("demo-{slot}"), role: Role::Voter };
+    world.progress = Some(Progress {
+        last_log_index: 1_000_000,
+        matched,
+    });
+    let member = |slot| Member {
+        id: id(slot),
+        name: format!("demo-{slot}"),
+        role: Role::Voter,
+    };
     let members: Vec<Member> = (0..voters).map(member).collect();
-    world.slots = (0..voters).map(|slot| (Slot(slot), mk_slot(world.now, slot, &members))).collect();
+    world.slots = (0..voters)
+        .map(|slot| (Slot(slot), mk_slot(world.now, slot, &members)))
+        .collect();
     world
 }
 
 fn mk_slot(now: Timestamp, slot: u32, members: &[Member]) -> SlotSeen {
-    let state = if slot == 0 { NodeState::Leader } else { NodeState::Follower };
+    let state = if slot == 0 {
+        NodeState::Leader
+    } else {
+        NodeState::Follower
+    };
     SlotSeen {
         statefulset: Some(StatefulSetSeen {
             uid: format!("set-{slot}"),
@@ -143,10 +160,18 @@ impl Observed {
     pub(crate) fn role(mut self, slot: u32, role: Role) -> Self {
         for seen in self.slots.values_mut() {
             if let Node::Answered(answer) = &mut seen.node {
-                answer.members.iter_mut().filter(|m| m.id == id(slot)).for_each(|member| member.role = role);
+                answer
+                    .members
+                    .iter_mut()
+                    .filter(|m| m.id == id(slot))
+                    .for_each(|member| member.role = role);
             }
         }
-        if role == Role::Learner { self.state(slot, NodeState::Learner) } else { self }
+        if role == Role::Learner {
+            self.state(slot, NodeState::Learner)
+        } else {
+            self
+        }
     }
 
     /// Nobody's membership has this slot.
@@ -174,7 +199,11 @@ impl Observed {
         for (at, seen) in &mut self.slots {
             if let Node::Answered(answer) = &mut seen.node {
                 answer.leader_id = Some(id(slot));
-                answer.state = if at.0 == slot { NodeState::Leader } else { NodeState::Follower };
+                answer.state = if at.0 == slot {
+                    NodeState::Leader
+                } else {
+                    NodeState::Follower
+                };
             }
         }
         self

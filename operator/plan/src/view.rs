@@ -77,7 +77,13 @@ impl Health {
 impl<'a> View<'a> {
     pub(crate) fn new(cluster: &'a Cluster, seen: &'a Observed) -> Self {
         let cluster_id = seen.status.cluster_id.as_deref().and_then(|id| id.parse().ok());
-        let mut view = Self { cluster, seen, cluster_id, leader: None, members: Vec::new() };
+        let mut view = Self {
+            cluster,
+            seen,
+            cluster_id,
+            leader: None,
+            members: Vec::new(),
+        };
         let leading = view
             .answers()
             .filter(|(_, answer)| answer.state == NodeState::Leader && answer.members.iter().any(|m| leads(m, answer)))
@@ -90,15 +96,22 @@ impl<'a> View<'a> {
             (Some((_, answer)), _) | (None, Some((_, answer))) => answer.members.clone(),
             (None, None) => view.remembered(),
         };
-        view.leader =
-            leading.map(|(slot, answer)| Leader { slot, id: answer.member_id, serves: answer.linearizable_read });
+        view.leader = leading.map(|(slot, answer)| Leader {
+            slot,
+            id: answer.member_id,
+            serves: answer.linearizable_read,
+        });
         view
     }
 
     /// The answers of nodes that belong to this cluster.
     fn answers(&self) -> impl Iterator<Item = (Slot, &'a Answer)> {
         let ours = self.cluster_id;
-        let answered = self.seen.slots.iter().filter_map(|(slot, seen)| Some((*slot, seen.node.answer()?)));
+        let answered = self
+            .seen
+            .slots
+            .iter()
+            .filter_map(|(slot, seen)| Some((*slot, seen.node.answer()?)));
         answered.filter(move |(_, answer)| ours.is_some() && answer.cluster_id == ours)
     }
 
@@ -110,7 +123,11 @@ impl<'a> View<'a> {
                 MemberRole::Learner => Role::Learner,
                 MemberRole::Joining | MemberRole::Removed => return None,
             };
-            Some(Member { id: member.id.as_deref()?.parse().ok()?, name: member.name.clone(), role })
+            Some(Member {
+                id: member.id.as_deref()?.parse().ok()?,
+                name: member.name.clone(),
+                role,
+            })
         };
         self.seen.status.members.iter().filter_map(entry).collect()
     }
@@ -127,7 +144,11 @@ impl<'a> View<'a> {
 
     /// Whether the bootstrap is known, safely, to have happened.
     pub(crate) fn completed(&self) -> bool {
-        self.seen.status.bootstrap.as_ref().is_some_and(|b| b.phase == BootstrapPhase::Completed)
+        self.seen
+            .status
+            .bootstrap
+            .as_ref()
+            .is_some_and(|b| b.phase == BootstrapPhase::Completed)
     }
 
     pub(crate) fn slot(&self, slot: Slot) -> Option<&'a SlotSeen> {
@@ -170,9 +191,15 @@ impl<'a> View<'a> {
     /// How a member is. A learner is healthy when it answers as one and its pod is ready; a voter must also have served
     /// a linearizable read.
     pub(crate) fn health(&self, member: &Member) -> Health {
-        let Some(slot) = self.slot_of(member) else { return Health::Silent(Silence::Unreachable) };
-        let Some(seen) = self.slot(slot) else { return Health::Restarting };
-        let Some(pod) = seen.pod.as_ref().filter(|pod| !pod.terminating) else { return Health::Restarting };
+        let Some(slot) = self.slot_of(member) else {
+            return Health::Silent(Silence::Unreachable);
+        };
+        let Some(seen) = self.slot(slot) else {
+            return Health::Restarting;
+        };
+        let Some(pod) = seen.pod.as_ref().filter(|pod| !pod.terminating) else {
+            return Health::Restarting;
+        };
         let answer = match &seen.node {
             Node::Silent(silence) => return Health::Silent(*silence),
             Node::Answered(answer) => answer,
@@ -204,9 +231,11 @@ impl<'a> View<'a> {
 
     /// Whether a member's log is close to the leader's; false when nobody could tell.
     pub(crate) fn caught_up(&self, id: MemberId) -> bool {
-        let lag = self.seen.progress.as_ref().and_then(|progress| {
-            Some(progress.last_log_index.saturating_sub(*progress.matched.get(&id)?))
-        });
+        let lag = self
+            .seen
+            .progress
+            .as_ref()
+            .and_then(|progress| Some(progress.last_log_index.saturating_sub(*progress.matched.get(&id)?)));
         self.is_leader(id) || lag.is_some_and(|entries| entries <= LAG_ENTRIES_MAX)
     }
 
@@ -219,7 +248,12 @@ impl<'a> View<'a> {
     /// The slots that something exists of or shall exist of, in order.
     pub(crate) fn slots(&self) -> BTreeSet<Slot> {
         let members = self.members.iter().filter_map(|member| self.slot_of(member));
-        self.cluster.replicas.slots().chain(members).chain(self.seen.slots.keys().copied()).collect()
+        self.cluster
+            .replicas
+            .slots()
+            .chain(members)
+            .chain(self.seen.slots.keys().copied())
+            .collect()
     }
 
     /// A healthy, caught-up voter to hand leadership to, among those that `suits`: the lowest slot.

@@ -24,11 +24,22 @@ fn cluster(spec: &Value) -> Cluster {
 fn gist(objects: &Objects) -> Value {
     let ids = objects.members.values().map(|member| {
         let config = &member.config;
-        (config.metadata.name.clone().unwrap(), json!(config.data.as_ref().unwrap()["member-id"]))
+        (
+            config.metadata.name.clone().unwrap(),
+            json!(config.data.as_ref().unwrap()["member-id"]),
+        )
     });
     let made = |action: &Action| *action != Action::Keep;
-    let authorities = objects.authorities.iter().filter(|a| made(&a.action)).map(|a| json!([a.secret, a.action]));
-    let leaves = objects.leaves.iter().filter(|leaf| made(&leaf.action)).map(|leaf| json!([leaf.secret, leaf.action]));
+    let authorities = objects
+        .authorities
+        .iter()
+        .filter(|a| made(&a.action))
+        .map(|a| json!([a.secret, a.action]));
+    let leaves = objects
+        .leaves
+        .iter()
+        .filter(|leaf| made(&leaf.action))
+        .map(|leaf| json!([leaf.secret, leaf.action]));
     json!({
         "memberIds": ids.collect::<serde_json::Map<_, _>>(),
         "minAvailable": objects.disruption_budget.spec.as_ref().unwrap().min_available,
@@ -54,22 +65,56 @@ fn shown(plan: &Plan, in_full: bool) -> Value {
 
 /// The hash of the template that a plan wants; inputs say `CURRENT` for it, so that they outlive a change of the template.
 fn template_hash(plan: &Plan) -> Option<String> {
-    let spec = plan.objects.as_ref()?.members.values().next()?.statefulset.spec.clone()?;
+    let spec = plan
+        .objects
+        .as_ref()?
+        .members
+        .values()
+        .next()?
+        .statefulset
+        .spec
+        .clone()?;
     spec.template.metadata?.annotations?.remove("kvorum.dev/template-hash")
 }
 
 /// Certificates just as the plan wants them; for inputs that say `certificates: valid`.
 fn valid(objects: &Objects) -> Certificates {
-    let (not_before, not_after) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2027-01-30T00:00:00Z".parse().unwrap());
+    let (not_before, not_after) = (
+        "2026-11-01T00:00:00Z".parse().unwrap(),
+        "2027-01-30T00:00:00Z".parse().unwrap(),
+    );
     let authority = |a: &Authority| {
         let (cluster_id, fingerprint) = (Some(a.cluster_id), a.secret.clone());
-        (a.secret.clone(), AuthoritySeen { cluster_id, fingerprint, not_after })
+        (
+            a.secret.clone(),
+            AuthoritySeen {
+                cluster_id,
+                fingerprint,
+                not_after,
+            },
+        )
     };
     let leaf = |leaf: &Leaf| {
         let signs = |a: &&Authority| matches!(leaf.kind, LeafKind::Member(_)) || a.kind == AuthorityKind::Client;
-        let issuers: BTreeSet<_> = objects.authorities.iter().filter(signs).map(|a| a.secret.clone()).collect();
+        let issuers: BTreeSet<_> = objects
+            .authorities
+            .iter()
+            .filter(signs)
+            .map(|a| a.secret.clone())
+            .collect();
         let (dns, ips, uri) = (leaf.dns.clone(), leaf.ips.clone(), leaf.uri.clone());
-        (leaf.secret.clone(), LeafSeen { trusted: issuers.clone(), issuers, dns, ips, uri, not_before, not_after })
+        (
+            leaf.secret.clone(),
+            LeafSeen {
+                trusted: issuers.clone(),
+                issuers,
+                dns,
+                ips,
+                uri,
+                not_before,
+                not_after,
+            },
+        )
     };
     Certificates {
         authorities: objects.authorities.iter().map(authority).collect(),
@@ -107,14 +152,26 @@ fn check(case: &Path) -> Result<(), String> {
         return Ok(());
     }
     let expected = fs::read_to_string(&file).unwrap_or_default();
-    if expected == yaml { Ok(()) } else { Err(format!("{name}: the plan differs from {}; it is now:\n{yaml}", file.display())) }
+    if expected == yaml {
+        Ok(())
+    } else {
+        Err(format!(
+            "{name}: the plan differs from {}; it is now:\n{yaml}",
+            file.display()
+        ))
+    }
 }
 
 #[test]
 fn plans_are_what_the_files_say() {
-    let mut cases: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")).unwrap().collect();
+    let mut cases: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"))
+        .unwrap()
+        .collect();
     cases.sort_by_key(|case| case.as_ref().unwrap().file_name());
     assert!(!cases.is_empty());
-    let wrong: Vec<String> = cases.into_iter().filter_map(|case| check(&case.unwrap().path()).err()).collect();
+    let wrong: Vec<String> = cases
+        .into_iter()
+        .filter_map(|case| check(&case.unwrap().path()).err())
+        .collect();
     assert!(wrong.is_empty(), "{}\n(UPDATE=1 writes them anew)", wrong.join("\n"));
 }

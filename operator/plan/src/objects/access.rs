@@ -21,11 +21,23 @@ pub(super) fn service_account(cluster: &Cluster) -> ServiceAccount {
 }
 
 pub(super) fn network_policy(cluster: &Cluster) -> NetworkPolicy {
-    let members = LabelSelector { match_labels: Some(selector(cluster)), match_expressions: None };
-    let from_members = NetworkPolicyPeer { pod_selector: Some(members.clone()), ..NetworkPolicyPeer::default() };
+    let members = LabelSelector {
+        match_labels: Some(selector(cluster)),
+        match_expressions: None,
+    };
+    let from_members = NetworkPolicyPeer {
+        pod_selector: Some(members.clone()),
+        ..NetworkPolicyPeer::default()
+    };
     let rules = vec![
-        NetworkPolicyIngressRule { from: None, ports: Some(vec![port(CLIENT_PORT), port(METRICS_PORT)]) },
-        NetworkPolicyIngressRule { from: Some(vec![from_members]), ports: Some(vec![port(PEER_PORT)]) },
+        NetworkPolicyIngressRule {
+            from: None,
+            ports: Some(vec![port(CLIENT_PORT), port(METRICS_PORT)]),
+        },
+        NetworkPolicyIngressRule {
+            from: Some(vec![from_members]),
+            ports: Some(vec![port(PEER_PORT)]),
+        },
     ];
     NetworkPolicy {
         metadata: metadata(cluster, cluster.name.to_string()),

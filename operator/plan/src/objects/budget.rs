@@ -22,7 +22,10 @@ pub(super) fn build(view: &View<'_>, slots: &BTreeSet<Slot>) -> PodDisruptionBud
         spec: Some(PodDisruptionBudgetSpec {
             min_available: Some(IntOrString::Int(min_available(view, slots))),
             max_unavailable: None,
-            selector: Some(LabelSelector { match_labels: Some(selector(cluster)), match_expressions: None }),
+            selector: Some(LabelSelector {
+                match_labels: Some(selector(cluster)),
+                match_expressions: None,
+            }),
             // A pod that is not ready serves nobody; refusing to evict it would only hold up the drain of its node.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
         }),

@@ -20,11 +20,25 @@ pub(super) fn authorities(view: &View<'_>, cluster_id: ClusterId) -> Vec<Authori
     let name = &view.cluster.name;
     let authority = |kind, secret: String| {
         let exists = view.seen.certificates.authorities.contains_key(&secret);
-        let action = if exists { Action::Keep } else { Action::Make(Cause::Absent) };
+        let action = if exists {
+            Action::Keep
+        } else {
+            Action::Make(Cause::Absent)
+        };
         let owned = view.cluster.storage.reclaim == Reclaim::Delete;
-        Authority { secret, kind, cluster_id, days: AUTHORITY_DAYS, owned, action }
+        Authority {
+            secret,
+            kind,
+            cluster_id,
+            days: AUTHORITY_DAYS,
+            owned,
+            action,
+        }
     };
-    vec![authority(AuthorityKind::Client, name.client_ca()), authority(AuthorityKind::Peer, name.peer_ca())]
+    vec![
+        authority(AuthorityKind::Client, name.client_ca()),
+        authority(AuthorityKind::Peer, name.peer_ca()),
+    ]
 }
 
 pub(super) fn leaves(view: &View<'_>, cluster_id: ClusterId, slots: &BTreeSet<Slot>) -> Vec<Leaf> {
@@ -47,7 +61,10 @@ pub(super) fn leaves(view: &View<'_>, cluster_id: ClusterId, slots: &BTreeSet<Sl
         uri: Some(format!("kvorum://{cluster_id}/operator")),
         ..application.clone()
     };
-    let judged = |leaf: Leaf| Leaf { action: judge(view, &leaf), ..leaf };
+    let judged = |leaf: Leaf| Leaf {
+        action: judge(view, &leaf),
+        ..leaf
+    };
     members.chain([application, operator]).map(judged).collect()
 }
 
@@ -79,7 +96,9 @@ fn member(view: &View<'_>, cluster_id: ClusterId, slot: Slot) -> Leaf {
 
 /// Whether the leaf that exists will do.
 fn judge(view: &View<'_>, leaf: &Leaf) -> Action {
-    let Some(seen) = view.seen.certificates.leaves.get(&leaf.secret) else { return Action::Make(Cause::Absent) };
+    let Some(seen) = view.seen.certificates.leaves.get(&leaf.secret) else {
+        return Action::Make(Cause::Absent);
+    };
     let present = issuers(view, leaf.kind);
     if present.is_none_or(|present| seen.issuers != present || !present.is_subset(&seen.trusted)) {
         Action::Make(Cause::OtherAuthority)

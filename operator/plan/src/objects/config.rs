@@ -47,14 +47,25 @@ fn member_id(view: &View<'_>, slot: Slot) -> Option<MemberId> {
             seen.claim.as_ref().filter(|claim| !claim.deleting)?;
             let name = view.cluster.name.member(slot);
             let joining = |m: &&kvorum_crd::status::MemberStatus| m.name == name && m.role == MemberRole::Joining;
-            view.seen.status.members.iter().find(joining)?.id.as_deref()?.parse().ok()
+            view.seen
+                .status
+                .members
+                .iter()
+                .find(joining)?
+                .id
+                .as_deref()?
+                .parse()
+                .ok()
         }
     }
 }
 
 /// The ConfigMap that publishes the client authority; the hands add its key `ca.crt`.
 pub(super) fn published_ca(cluster: &Cluster) -> ConfigMap {
-    ConfigMap { metadata: metadata(cluster, cluster.name.published_ca()), ..ConfigMap::default() }
+    ConfigMap {
+        metadata: metadata(cluster, cluster.name.published_ca()),
+        ..ConfigMap::default()
+    }
 }
 
 /// The annotation that ties a kept object to its cluster.

@@ -13,7 +13,11 @@ pub(super) fn peers(cluster: &Cluster) -> Service {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             selector: Some(selector(cluster)),
-            ports: Some(vec![port("client", CLIENT_PORT), port("peer", PEER_PORT), port("metrics", METRICS_PORT)]),
+            ports: Some(vec![
+                port("client", CLIENT_PORT),
+                port("peer", PEER_PORT),
+                port("metrics", METRICS_PORT),
+            ]),
             ..ServiceSpec::default()
         }),
         status: None,

@@ -44,7 +44,11 @@ pub(super) fn revision(cluster: &Cluster) -> String {
 /// The StatefulSet of one slot, its template stamped with the cluster's `revision`.
 pub(super) fn build(cluster: &Cluster, cluster_id: ClusterId, slot: Slot, revision: &str) -> StatefulSet {
     let mut template = template(cluster, slot);
-    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+    let annotations = template
+        .metadata
+        .get_or_insert_default()
+        .annotations
+        .get_or_insert_default();
     annotations.insert(TEMPLATE_HASH.to_owned(), revision.to_owned());
     let name = cluster.name.member(slot);
     let mut metadata = metadata(cluster, name.clone());
@@ -70,13 +74,23 @@ pub(super) fn build(cluster: &Cluster, cluster_id: ClusterId, slot: Slot, revisi
 
 /// The hash that a StatefulSet of ours carries in its template.
 pub(crate) fn template_hash(set: &StatefulSet) -> Option<&String> {
-    set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?.get(TEMPLATE_HASH)
+    set.spec
+        .as_ref()?
+        .template
+        .metadata
+        .as_ref()?
+        .annotations
+        .as_ref()?
+        .get(TEMPLATE_HASH)
 }
 
 fn member_selector(cluster: &Cluster, slot: Slot) -> LabelSelector {
     let mut labels = selector(cluster);
     labels.insert(MEMBER.to_owned(), cluster.name.member(slot));
-    LabelSelector { match_labels: Some(labels), match_expressions: None }
+    LabelSelector {
+        match_labels: Some(labels),
+        match_expressions: None,
+    }
 }
 
 fn template(cluster: &Cluster, slot: Slot) -> PodTemplateSpec {
@@ -114,7 +128,10 @@ fn pod(cluster: &Cluster, slot: Slot) -> PodSpec {
             run_as_group: Some(USER),
             fs_group: Some(USER),
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         containers: vec![container(cluster, slot)],
@@ -148,7 +165,11 @@ fn container(cluster: &Cluster, slot: Slot) -> Container {
         image_pull_policy: Some(cluster.image_pull_policy.as_str().to_owned()),
         command: Some(vec!["/usr/local/bin/kvorum".to_owned()]),
         args: Some(args(cluster, slot)),
-        ports: Some(vec![port("client", CLIENT_PORT), port("peer", PEER_PORT), port("metrics", METRICS_PORT)]),
+        ports: Some(vec![
+            port("client", CLIENT_PORT),
+            port("peer", PEER_PORT),
+            port("metrics", METRICS_PORT),
+        ]),
         resources: cluster.resources.clone(),
         startup_probe: Some(probe("/livez", 1, START_SECONDS)),
         readiness_probe: Some(probe("/readyz", 1, 3)),
@@ -156,10 +177,17 @@ fn container(cluster: &Cluster, slot: Slot) -> Container {
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+            capabilities: Some(Capabilities {
+                add: None,
+                drop: Some(vec!["ALL".to_owned()]),
+            }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![mount("data", DATA, false), mount("identity", IDENTITY, true), mount("tls", TLS, true)]),
+        volume_mounts: Some(vec![
+            mount("data", DATA, false),
+            mount("identity", IDENTITY, true),
+            mount("tls", TLS, true),
+        ]),
         ..Container::default()
     }
 }
@@ -254,11 +282,17 @@ fn claim(cluster: &Cluster, cluster_id: ClusterId, slot: Slot) -> PersistentVolu
 /// Members on different Kubernetes nodes, if that can be had.
 fn apart(cluster: &Cluster) -> Affinity {
     let term = PodAffinityTerm {
-        label_selector: Some(LabelSelector { match_labels: Some(selector(cluster)), match_expressions: None }),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(selector(cluster)),
+            match_expressions: None,
+        }),
         topology_key: "kubernetes.io/hostname".to_owned(),
         ..PodAffinityTerm::default()
     };
-    let weighted = WeightedPodAffinityTerm { weight: 100, pod_affinity_term: term };
+    let weighted = WeightedPodAffinityTerm {
+        weight: 100,
+        pod_affinity_term: term,
+    };
     Affinity {
         pod_anti_affinity: Some(PodAntiAffinity {
             preferred_during_scheduling_ignored_during_execution: Some(vec![weighted]),
@@ -270,7 +304,12 @@ fn apart(cluster: &Cluster) -> Affinity {
 
 /// What the user asks for, or else over zones, if that can be had.
 fn spread(cluster: &Cluster) -> Vec<TopologySpreadConstraint> {
-    let members = || Some(LabelSelector { match_labels: Some(selector(cluster)), match_expressions: None });
+    let members = || {
+        Some(LabelSelector {
+            match_labels: Some(selector(cluster)),
+            match_expressions: None,
+        })
+    };
     let asked = &cluster.pod.topology_spread_constraints;
     if asked.is_empty() {
         return vec![TopologySpreadConstraint {

@@ -5,12 +5,12 @@
 
 use crate::dice::Dice;
 use crate::world::{Claim, Disk, Group, Set, World};
+use k8s_openapi::jiff::SignedDuration;
 use kvorum_crd::status::BootstrapPhase;
 use kvorum_plan::names::{MemberId, Slot};
 use kvorum_plan::objects::{Action, Leaf, LeafKind, Objects};
 use kvorum_plan::observed::{AuthoritySeen, LeafSeen, Member, Observed, Role};
 use kvorum_plan::{Cluster, Plan, Settings, Step, plan};
-use k8s_openapi::jiff::SignedDuration;
 use std::collections::BTreeSet;
 
 /// The operator died here; the next pass starts from nothing.
@@ -33,7 +33,11 @@ impl Hands {
         let cluster = Cluster::parse(&self.cached.resource, &Settings::default()).unwrap();
         let plan = plan(&cluster, &observed);
         if dice.percent(1) {
-            assert_eq!(plan, kvorum_plan::plan(&cluster, &observed), "the same inputs gave another plan");
+            assert_eq!(
+                plan,
+                kvorum_plan::plan(&cluster, &observed),
+                "the same inputs gave another plan"
+            );
         }
         let _outcome = self.carry_out(world, dice, &cluster, &observed, &plan);
         plan
@@ -69,7 +73,11 @@ impl Hands {
             if authority.action != Action::Keep {
                 let fingerprint = world.uid();
                 let not_after = world.now() + SignedDuration::from_hours(24 * i64::from(authority.days));
-                let seen = AuthoritySeen { cluster_id: Some(authority.cluster_id), fingerprint, not_after };
+                let seen = AuthoritySeen {
+                    cluster_id: Some(authority.cluster_id),
+                    fingerprint,
+                    not_after,
+                };
                 world.certificates.authorities.insert(authority.secret.clone(), seen);
                 self.call(dice)?;
             }
@@ -79,7 +87,11 @@ impl Hands {
             self.call(dice)?;
         }
         for (slot, member) in &objects.members {
-            let id = member.config.data.as_ref().and_then(|data| data["member-id"].parse::<MemberId>().ok());
+            let id = member
+                .config
+                .data
+                .as_ref()
+                .and_then(|data| data["member-id"].parse::<MemberId>().ok());
             let spec = member.statefulset.spec.as_ref().unwrap();
             let annotations = spec.template.metadata.as_ref().unwrap().annotations.as_ref().unwrap();
             self.apply_member(world, *slot, id, &annotations["kvorum.dev/template-hash"]);
@@ -97,26 +109,50 @@ impl Hands {
             Some(set) => hash.clone_into(&mut set.hash),
             None => {
                 let (hash, seen_hash) = (hash.to_owned(), hash.to_owned());
-                place.set = Some(Set { uid: set_uid, hash, seen_hash, deleting: false });
+                place.set = Some(Set {
+                    uid: set_uid,
+                    hash,
+                    seen_hash,
+                    deleting: false,
+                });
             }
         }
-        place.claim.get_or_insert(Claim { uid: claim_uid, cluster, deleting: false, disk: Disk::default() });
+        place.claim.get_or_insert(Claim {
+            uid: claim_uid,
+            cluster,
+            deleting: false,
+            disk: Disk::default(),
+        });
     }
 
     fn act(&mut self, world: &mut World, dice: &mut Dice, cluster: &Cluster, step: &Step) {
         match step {
             Step::PersistIntent(_) | Step::Wait(_) => {}
-            Step::Bootstrap { slot, cluster_id, member_id } => {
+            Step::Bootstrap {
+                slot,
+                cluster_id,
+                member_id,
+            } => {
                 let status = world.status();
-                let live = status.bootstrap.is_some_and(|b| {
-                    b.phase == BootstrapPhase::Intended && b.member_id == member_id.to_string()
-                });
+                let live = status
+                    .bootstrap
+                    .is_some_and(|b| b.phase == BootstrapPhase::Intended && b.member_id == member_id.to_string());
                 let running = world.running(*slot) == Some(*member_id);
                 if live && running && status.cluster_id == Some(cluster_id.to_string()) && !already(world, *slot) {
                     self.begun += 1;
-                    let first = Member { id: *member_id, name: cluster.name.member(*slot), role: Role::Voter };
+                    let first = Member {
+                        id: *member_id,
+                        name: cluster.name.member(*slot),
+                        role: Role::Voter,
+                    };
                     let members = vec![first];
-                    world.group = Some(Group { id: *cluster_id, members, leader: Some(*member_id), term: 1, last_index: 1 });
+                    world.group = Some(Group {
+                        id: *cluster_id,
+                        members,
+                        leader: Some(*member_id),
+                        term: 1,
+                        last_index: 1,
+                    });
                     let disk = &mut world.places.get_mut(slot).unwrap().claim.as_mut().unwrap().disk;
                     disk.cluster = Some(*cluster_id);
                     disk.known = world.group.as_ref().unwrap().members.clone();
@@ -124,13 +160,20 @@ impl Hands {
             }
             Step::AddLearner { id, name, .. } => change_members(world, |members| {
                 if !members.iter().any(|member| member.id == *id) {
-                    members.push(Member { id: *id, name: name.clone(), role: Role::Learner });
+                    members.push(Member {
+                        id: *id,
+                        name: name.clone(),
+                        role: Role::Learner,
+                    });
                 }
             }),
             Step::Promote { id, .. } => {
                 check_promotion(world, *id);
                 change_members(world, |members| {
-                    members.iter_mut().filter(|m| m.id == *id).for_each(|member| member.role = Role::Voter);
+                    members
+                        .iter_mut()
+                        .filter(|m| m.id == *id)
+                        .for_each(|member| member.role = Role::Voter);
                 });
             }
             Step::Remove { id, .. } => {
@@ -142,7 +185,11 @@ impl Hands {
             }
             Step::TransferLeader { to, .. } => {
                 let alive = world.alive();
-                if let Some(group) = world.group.as_mut().filter(|group| group.leader.is_some() && alive.contains(to)) {
+                if let Some(group) = world
+                    .group
+                    .as_mut()
+                    .filter(|group| group.leader.is_some() && alive.contains(to))
+                {
                     group.leader = Some(*to);
                     group.term += 1;
                 }
@@ -156,7 +203,12 @@ impl Hands {
                     pod.ready_since = None;
                 }
             }
-            Step::Discard { slot, statefulset_uid, claim_uid, member_id } => {
+            Step::Discard {
+                slot,
+                statefulset_uid,
+                claim_uid,
+                member_id,
+            } => {
                 self.discard(world, dice, cluster, *slot, (statefulset_uid, claim_uid), *member_id);
             }
         }
@@ -171,13 +223,25 @@ impl Hands {
         (set_uid, claim_uid): (&Option<String>, &Option<String>),
         member_id: Option<MemberId>,
     ) {
-        let Some(group) = world.group.clone().filter(|group| group.leader.is_some()) else { return };
+        let Some(group) = world.group.clone().filter(|group| group.leader.is_some()) else {
+            return;
+        };
         let name = cluster.name.member(slot);
-        if group.members.iter().any(|member| member.name == name || Some(member.id) == member_id) {
+        if group
+            .members
+            .iter()
+            .any(|member| member.name == name || Some(member.id) == member_id)
+        {
             return;
         }
-        let Some(place) = world.places.get_mut(&slot) else { return };
-        if let Some(claim) = place.claim.as_mut().filter(|claim| Some(&claim.uid) == claim_uid.as_ref()) {
+        let Some(place) = world.places.get_mut(&slot) else {
+            return;
+        };
+        if let Some(claim) = place
+            .claim
+            .as_mut()
+            .filter(|claim| Some(&claim.uid) == claim_uid.as_ref())
+        {
             let holds = group.members.iter().any(|member| Some(member.id) == claim.disk.id);
             assert!(!holds, "no volume of a member is deleted");
             claim.deleting = true;
@@ -212,7 +276,11 @@ fn change_members(world: &mut World, change: impl FnOnce(&mut Vec<Member>)) {
 fn live_quorum_without(world: &World, id: MemberId) -> bool {
     let alive = world.alive();
     let Some(group) = &world.group else { return false };
-    let others: Vec<_> = group.members.iter().filter(|m| m.role == Role::Voter && m.id != id).collect();
+    let others: Vec<_> = group
+        .members
+        .iter()
+        .filter(|m| m.role == Role::Voter && m.id != id)
+        .collect();
     others.iter().filter(|member| alive.contains(&member.id)).count() > others.len() / 2
 }
 
@@ -220,12 +288,21 @@ fn live_quorum_without(world: &World, id: MemberId) -> bool {
 fn all_voters_serve(world: &World) -> bool {
     let alive = world.alive();
     let group = world.group.as_ref().filter(|group| group.leader.is_some());
-    group.is_some_and(|group| group.members.iter().filter(|m| m.role == Role::Voter).all(|m| alive.contains(&m.id)))
+    group.is_some_and(|group| {
+        group
+            .members
+            .iter()
+            .filter(|m| m.role == Role::Voter)
+            .all(|m| alive.contains(&m.id))
+    })
 }
 
 fn check_promotion(world: &World, id: MemberId) {
     let behind = world.member_lag(id);
-    assert!(behind.is_none_or(|lag| lag <= 1_000), "a learner is promoted only when caught up, not {behind:?} behind");
+    assert!(
+        behind.is_none_or(|lag| lag <= 1_000),
+        "a learner is promoted only when caught up, not {behind:?} behind"
+    );
 }
 
 /// A quorum of voters that ran before our step runs after it. A cluster of one may restart its one member.
@@ -233,7 +310,10 @@ fn check_strength(world: &World, before: (usize, usize), observed: &Observed, st
     let after = world.strength();
     let single = matches!(step, Step::RestartPod { .. }) && after.1 == 1 && before.1 == 1;
     let kept = before.0 < before.1 || after.0 >= after.1 || single;
-    assert!(kept, "{step:?} lost the quorum: {before:?} became {after:?}\n{observed:#?}");
+    assert!(
+        kept,
+        "{step:?} lost the quorum: {before:?} became {after:?}\n{observed:#?}"
+    );
 }
 
 fn issue(world: &mut World, leaf: &Leaf) {

@@ -59,13 +59,23 @@ fn change_spec(world: &mut World, dice: &mut Dice) {
 
 /// Marks templates with the revision 4 as broken: their pods never run.
 fn mark_broken(world: &mut World, plan: &Plan) {
-    let broken = world.resource.spec.pod.annotations.get("revision").is_some_and(|revision| revision == "4");
-    let Some(objects) = plan.objects.as_ref().filter(|_| broken) else { return };
+    let broken = world
+        .resource
+        .spec
+        .pod
+        .annotations
+        .get("revision")
+        .is_some_and(|revision| revision == "4");
+    let Some(objects) = plan.objects.as_ref().filter(|_| broken) else {
+        return;
+    };
     for member in objects.members.values() {
         let template = &member.statefulset.spec.as_ref().unwrap().template;
         let annotations = template.metadata.as_ref().unwrap().annotations.as_ref().unwrap();
         if annotations.get("revision").is_some_and(|revision| revision == "4") {
-            world.broken_templates.insert(annotations["kvorum.dev/template-hash"].clone());
+            world
+                .broken_templates
+                .insert(annotations["kvorum.dev/template-hash"].clone());
         }
     }
 }
@@ -90,7 +100,11 @@ fn silent(world: &World, dice: &mut Dice) -> BTreeSet<Slot> {
 fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let mut world = World::new(resource());
-    let mut hands = Hands { dies: 5, cached: world.clone(), begun: 0 };
+    let mut hands = Hands {
+        dies: 5,
+        cached: world.clone(),
+        begun: 0,
+    };
     for _ in 0..CHAOS_PASSES {
         world.pass_time(&mut dice);
         if dice.percent(10) {
@@ -118,7 +132,11 @@ fn heal(world: &mut World, hands: &mut Hands, dice: &mut Dice, seed: u64) {
     let replicas = dice.pick(&[1, 3, 5]);
     world.write_spec(|resource| {
         resource.spec.replicas = replicas;
-        resource.spec.pod.annotations.insert("revision".to_owned(), "final".to_owned());
+        resource
+            .spec
+            .pod
+            .annotations
+            .insert("revision".to_owned(), "final".to_owned());
     });
     let mut last = None;
     for pass in 0..HEALING_PASSES {
@@ -139,17 +157,27 @@ fn heal(world: &mut World, hands: &mut Hands, dice: &mut Dice, seed: u64) {
 /// Exactly the wanted slots vote, nobody else is a member, nothing else exists.
 fn check_end(world: &World, seed: u64) {
     let group = world.group.as_ref().expect("the cluster exists");
-    let wanted: BTreeSet<String> = (0..world.resource.spec.replicas).map(|slot| format!("demo-{slot}")).collect();
+    let wanted: BTreeSet<String> = (0..world.resource.spec.replicas)
+        .map(|slot| format!("demo-{slot}"))
+        .collect();
     let voters = group.members.iter().filter(|member| member.role == Role::Voter);
     let voters: BTreeSet<String> = voters.map(|member| member.name.clone()).collect();
     assert_eq!(voters, wanted, "seed {seed}: the wanted slots vote");
-    assert_eq!(group.members.len(), wanted.len(), "seed {seed}: there is no learner and no ghost");
+    assert_eq!(
+        group.members.len(),
+        wanted.len(),
+        "seed {seed}: there is no learner and no ghost"
+    );
     for place in world.places.values() {
         let standing = place.set.as_ref().filter(|set| !set.deleting);
         let current = standing.is_none_or(|set| place.pod.as_ref().is_some_and(|pod| pod.hash == set.hash));
         assert!(current, "seed {seed}: every pod runs the last template");
     }
-    let standing = world.places.values().filter(|place| place.set.as_ref().is_some_and(|set| !set.deleting)).count();
+    let standing = world
+        .places
+        .values()
+        .filter(|place| place.set.as_ref().is_some_and(|set| !set.deleting))
+        .count();
     assert_eq!(standing, wanted.len(), "seed {seed}: no StatefulSet is left over");
 }
 
@@ -162,7 +190,10 @@ fn stay(world: &mut World, hands: &mut Hands, dice: &mut Dice, seed: u64) {
         let plan = hands.pass(world, dice, &BTreeSet::new());
         // The pass that finds it settled may still write that down.
         assert!(settled(&plan), "seed {seed}: {:?} after it had settled", plan.step);
-        assert!(pass == 0 || world.version == version, "seed {seed}: the status was written at rest");
+        assert!(
+            pass == 0 || world.version == version,
+            "seed {seed}: the status was written at rest"
+        );
     }
 }
 

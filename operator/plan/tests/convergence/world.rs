@@ -146,15 +146,25 @@ impl World {
     pub(crate) fn alive(&self) -> BTreeSet<MemberId> {
         let running: BTreeSet<MemberId> = self.places.keys().filter_map(|slot| self.running(*slot)).collect();
         let members = self.group.iter().flat_map(|group| &group.members);
-        members.map(|member| member.id).filter(|id| running.contains(id)).collect()
+        members
+            .map(|member| member.id)
+            .filter(|id| running.contains(id))
+            .collect()
     }
 
     /// Voters that run, and how many there must be.
     pub(crate) fn strength(&self) -> (usize, usize) {
         let Some(group) = &self.group else { return (0, 1) };
         let alive = self.alive();
-        let voters: Vec<_> = group.members.iter().filter(|member| member.role == Role::Voter).collect();
-        (voters.iter().filter(|member| alive.contains(&member.id)).count(), voters.len() / 2 + 1)
+        let voters: Vec<_> = group
+            .members
+            .iter()
+            .filter(|member| member.role == Role::Voter)
+            .collect();
+        (
+            voters.iter().filter(|member| alive.contains(&member.id)).count(),
+            voters.len() / 2 + 1,
+        )
     }
 
     pub(crate) fn has_quorum(&self) -> bool {
@@ -190,10 +200,19 @@ impl World {
             }
             if place.pod.is_none() && place.claim.as_ref().is_some_and(|claim| !claim.deleting) && dice.percent(80) {
                 let hash = set.seen_hash.clone();
-                place.pod = Some(Pod { uid, hash, terminating: false, process: None, ready_since: None });
+                place.pod = Some(Pod {
+                    uid,
+                    hash,
+                    terminating: false,
+                    process: None,
+                    ready_since: None,
+                });
             }
         }
-        let starts = place.pod.as_ref().is_some_and(|pod| pod.process.is_none() && !broken.contains(&pod.hash));
+        let starts = place
+            .pod
+            .as_ref()
+            .is_some_and(|pod| pod.process.is_none() && !broken.contains(&pod.hash));
         if starts && dice.percent(60) {
             start(&mut place, dice);
         }
@@ -210,7 +229,11 @@ impl World {
             group.leader = None;
             return;
         }
-        let voters: Vec<_> = group.members.iter().filter(|m| m.role == Role::Voter && alive.contains(&m.id)).collect();
+        let voters: Vec<_> = group
+            .members
+            .iter()
+            .filter(|m| m.role == Role::Voter && alive.contains(&m.id))
+            .collect();
         if group.leader.is_none_or(|leader| !voters.iter().any(|m| m.id == leader)) {
             group.leader = Some(voters[usize::try_from(dice.below(voters.len() as u64)).unwrap()].id);
             group.term += 1;
@@ -218,7 +241,11 @@ impl World {
         group.last_index += dice.below(3_000);
         let group = group.clone();
         for place in self.places.values_mut() {
-            let Some(claim) = place.claim.as_mut().filter(|c| c.disk.id.is_some_and(|id| alive.contains(&id))) else {
+            let Some(claim) = place
+                .claim
+                .as_mut()
+                .filter(|c| c.disk.id.is_some_and(|id| alive.contains(&id)))
+            else {
                 continue;
             };
             claim.disk.cluster = Some(group.id);
@@ -231,13 +258,19 @@ impl World {
 
     fn probe(&mut self, slot: Slot) {
         let (now, ready) = (self.now(), self.is_ready(slot));
-        let Some(pod) = self.places.get_mut(&slot).and_then(|place| place.pod.as_mut()) else { return };
+        let Some(pod) = self.places.get_mut(&slot).and_then(|place| place.pod.as_mut()) else {
+            return;
+        };
         pod.ready_since = ready.then(|| pod.ready_since.unwrap_or(now));
     }
 
     fn is_ready(&self, slot: Slot) -> bool {
-        let Some((group, id)) = self.group.as_ref().zip(self.running(slot)) else { return false };
-        let Some(member) = group.members.iter().find(|member| member.id == id) else { return false };
+        let Some((group, id)) = self.group.as_ref().zip(self.running(slot)) else {
+            return false;
+        };
+        let Some(member) = group.members.iter().find(|member| member.id == id) else {
+            return false;
+        };
         let close = self.lag(slot).is_some_and(|lag| lag <= 4_000);
         group.leader.is_some() && (member.role == Role::Voter || close)
     }
@@ -268,10 +301,21 @@ impl World {
         let leader = self.group.as_ref().filter(|group| group.leader.is_some_and(asked));
         let progress = leader.map(|group| Progress {
             last_log_index: group.last_index,
-            matched: group.members.iter().filter_map(|m| Some((m.id, group.last_index - self.member_lag(m.id)?))).collect(),
+            matched: group
+                .members
+                .iter()
+                .filter_map(|m| Some((m.id, group.last_index - self.member_lag(m.id)?)))
+                .collect(),
         });
         let certificates = self.certificates.clone();
-        Observed { now: self.now(), seed, status: cached.status(), slots, progress, certificates }
+        Observed {
+            now: self.now(),
+            seed,
+            status: cached.status(),
+            slots,
+            progress,
+            certificates,
+        }
     }
 
     fn answer(&self, slot: Slot) -> Option<Answer> {
@@ -279,7 +323,11 @@ impl World {
         let process = place.pod.as_ref()?.process?;
         let disk = &place.claim.as_ref()?.disk;
         let group = self.group.as_ref().filter(|group| Some(group.id) == disk.cluster);
-        let role = disk.known.iter().find(|member| Some(member.id) == disk.id).map(|member| member.role);
+        let role = disk
+            .known
+            .iter()
+            .find(|member| Some(member.id) == disk.id)
+            .map(|member| member.role);
         let leads = group.is_some_and(|group| group.leader.is_some() && group.leader == disk.id);
         let state = match process {
             Process::IdentityMissing => NodeState::IdentityMissing,
@@ -323,7 +371,9 @@ fn finalize(place: &mut Place, dice: &mut Dice) {
 
 /// A node starts: it looks at its disk and at the identity it was given, and decides who it is.
 fn start(place: &mut Place, dice: &mut Dice) {
-    let (Some(pod), Some(claim)) = (&mut place.pod, &mut place.claim) else { return };
+    let (Some(pod), Some(claim)) = (&mut place.pod, &mut place.claim) else {
+        return;
+    };
     pod.process = Some(match (claim.disk.id, place.config) {
         (None, Some(_)) => Process::IdentityMissing,
         (None, None) => {
