@@ -13,7 +13,10 @@ use crate::wait::until;
 const STOP: Duration = Duration::from_secs(20);
 
 /// How much of a log is printed when a test fails, in lines.
-const LOG_LINES_MAX: usize = 60;
+const LOG_LINES_MAX: usize = 40;
+
+/// Longer lines are cut, so that one cannot hide the others.
+const LOG_LINE_CHARS_MAX: usize = 240;
 
 /// A running process whose output goes to a file.
 pub struct Process {
@@ -117,12 +120,16 @@ impl Drop for Process {
         self.kill();
         if std::thread::panicking() {
             let output = self.output();
-            let lines: Vec<&str> = output.lines().collect();
-            let from = lines.len().saturating_sub(LOG_LINES_MAX);
+            let from = output.lines().count().saturating_sub(LOG_LINES_MAX);
+            let lines = output
+                .lines()
+                .skip(from)
+                .map(|line| line.chars().take(LOG_LINE_CHARS_MAX).collect());
+            let lines: Vec<String> = lines.collect();
             println!(
                 "---- last lines of {} ----\n{}\n----",
                 self.log.display(),
-                lines[from..].join("\n")
+                lines.join("\n")
             );
         }
     }

@@ -14,11 +14,14 @@ use crate::process::Process;
 use crate::wait::{SETTLE, until};
 use crate::web::Web;
 
-/// A running etcd of one member.
+/// A running etcd.
 pub struct Reference {
-    /// Its API.
+    /// The API of its first member.
     pub etcd: Etcd,
-    _process: Process,
+    /// The client URLs of all members.
+    pub urls: Vec<String>,
+    /// The processes of all members.
+    pub processes: Vec<Process>,
     _folder: TempDir,
 }
 
@@ -37,11 +40,19 @@ pub fn program() -> Option<PathBuf> {
 }
 
 impl Reference {
-    /// Starts one; `None` where there is no program, after saying so.
+    /// Starts one member that does not wait for its disk; `None` where there is no program, after saying so.
     ///
     /// # Panics
     /// In CI, when there is no program.
     pub async fn start() -> Option<Reference> {
+        Reference::start_with(1, &["--unsafe-no-fsync"]).await
+    }
+
+    /// Starts `count` members with more flags; `None` where there is no program, after saying so.
+    ///
+    /// # Panics
+    /// In CI, when there is no program.
+    pub async fn start_with(count: usize, flags: &[&str]) -> Option<Reference> {
         let Some(program) = program() else {
             assert!(
                 std::env::var_os("CI").is_none(),
@@ -54,25 +65,26 @@ impl Reference {
             .prefix("kvorum-etcd-")
             .tempdir()
             .expect("a temporary folder");
-        let client = format!("http://127.0.0.1:{}", ports::free());
-        let peer = format!("http://127.0.0.1:{}", ports::free());
-        let data = folder.path().join("data").display().to_string();
-        let arguments: Vec<String> = [
-            ("--name", "reference"),
-            ("--data-dir", &data),
-            ("--listen-client-urls", &client),
-            ("--advertise-client-urls", &client),
-            ("--listen-peer-urls", &peer),
-            ("--initial-advertise-peer-urls", &peer),
-            ("--initial-cluster", &format!("reference={peer}")),
-            ("--log-level", "warn"),
-        ]
-        .into_iter()
-        .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])
-        .chain(["--unsafe-no-fsync".to_owned()])
-        .collect();
-        let process = Process::start(&program, &arguments, &folder.path().join("log"));
-        let etcd = Etcd::new(Web::new(None, None), client);
+        let url = || format!("http://127.0.0.1:{}", ports::free());
+        let places: Vec<(String, String)> = (0..count).map(|_| (url(), url())).collect();
+        let initial: Vec<String> = places
+            .iter()
+            .enumerate()
+            .map(|(index, (_, peer))| format!("e{index}={peer}"))
+            .collect();
+        let initial = initial.join(",");
+        let processes = places
+            .iter()
+            .enumerate()
+            .map(|(index, (client, peer))| {
+                let name = format!("e{index}");
+                let mut arguments = command_line(&name, folder.path(), client, peer, &initial);
+                arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+                Process::start(&program, &arguments, &folder.path().join(format!("{name}.log")))
+            })
+            .collect();
+        let urls: Vec<String> = places.into_iter().map(|(client, _)| client).collect();
+        let etcd = Etcd::new(Web::new(None, None), urls[0].clone());
         let version = until("etcd to answer", SETTLE, || async {
             let status = etcd
                 .ask("maintenance/status", &json!({}))
@@ -82,11 +94,29 @@ impl Reference {
             Ok(status["version"].to_string())
         })
         .await;
-        println!("comparing with etcd {version}");
+        println!("beside etcd {version}");
         Some(Reference {
             etcd,
-            _process: process,
+            urls,
+            processes,
             _folder: folder,
         })
     }
+}
+
+fn command_line(name: &str, folder: &Path, client: &str, peer: &str, initial: &str) -> Vec<String> {
+    let data = folder.join(name).display().to_string();
+    [
+        ("--name", name),
+        ("--data-dir", &data),
+        ("--listen-client-urls", client),
+        ("--advertise-client-urls", client),
+        ("--listen-peer-urls", peer),
+        ("--initial-advertise-peer-urls", peer),
+        ("--initial-cluster", initial),
+        ("--log-level", "warn"),
+    ]
+    .into_iter()
+    .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])
+    .collect()
 }

@@ -131,7 +131,7 @@ async fn calls_that_make_no_sense_change_nothing() {
     let before = operator.status(&cluster, 0).await.unwrap();
     let own = before["member_id"].as_str().unwrap().to_owned();
     let urls = json!(["https://127.0.0.1:1"]);
-    let conflict = json!({"id": "00000000000000ff", "name": "n0", "peer_urls": urls, "client_urls": []});
+    let conflict = json!({"id": own, "name": "other", "peer_urls": urls, "client_urls": []});
     let other = json!({"cluster_id": "00000000000000aa", "member_id": own});
     let cases = [
         (Method::POST, "bootstrap".to_owned(), other, 409, "ClusterMismatch"),
@@ -169,8 +169,8 @@ async fn calls_that_make_no_sense_change_nothing() {
             Method::POST,
             "transfer-leadership".to_owned(),
             json!({"target": "00000000000000ff"}),
-            404,
-            "MemberNotFound",
+            409,
+            "BadTransferee",
         ),
     ];
     let mut wrong = Vec::new();
