@@ -250,8 +250,12 @@ type ResultReader = BufReader<tokio::io::ReadHalf<PeerStream>>;
 async fn next_result(
     mut reader: ResultReader,
 ) -> Result<Option<(StreamAppendResult<Types>, ResultReader)>, RPCError<Types>> {
-    if reader.fill_buf().await.map_err(unreachable)?.is_empty() {
-        return Ok(None);
+    match reader.fill_buf().await {
+        Ok(bytes) if bytes.is_empty() => return Ok(None),
+        Ok(_) => {}
+        // A peer that died between two frames without a TLS farewell: the end all the same, nothing was cut in two.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(unreachable(error)),
     }
     let result = frame::expect(&mut reader).await.map_err(unreachable)?;
     Ok(Some((result, reader)))

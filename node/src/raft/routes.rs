@@ -6,8 +6,9 @@
 use std::io;
 use std::path::Path;
 
-use futures::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use futures::{Stream, StreamExt};
+use openraft::raft::StreamAppendResult;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 
 use super::frame::{self, Channel, Greeting, Hello, MAGIC};
 use super::network::{Question, SnapshotHead};
@@ -65,9 +66,20 @@ async fn append(raft: &Raft, stream: PeerStream) -> io::Result<()> {
             }
         },
     );
-    let results = raft.stream_append(Box::pin(requests));
-    let mut results = Box::pin(results).ready_chunks(RESULTS_PER_FLUSH_MAX);
     let mut writer = BufWriter::new(writer);
+    let answered = append_results(raft.stream_append(Box::pin(requests)), &mut writer).await;
+    // Said on every path: over TLS an end without a farewell looks like a broken connection to the leader.
+    let ended = writer.shutdown().await;
+    answered.and(ended)
+}
+
+async fn append_results<W, S, E>(results: S, writer: &mut W) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+    S: Stream<Item = Result<StreamAppendResult<Types>, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut results = std::pin::pin!(results.ready_chunks(RESULTS_PER_FLUSH_MAX));
     let mut buffer = Vec::new();
     while let Some(batch) = results.next().await {
         buffer.clear();

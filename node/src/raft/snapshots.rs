@@ -100,7 +100,12 @@ impl SnapshotDir {
     pub fn temporary(&self) -> io::Result<(PathBuf, File)> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{number}.{TEMPORARY}"));
-        let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+        let file = File::options()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(&path)?;
         Ok((path, file))
     }
 

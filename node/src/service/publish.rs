@@ -40,11 +40,16 @@ impl Service {
                 Some(_) => {}
             }
             let leadership = Arc::clone(&self.inner.node.leadership.borrow());
-            let Some((leader, node)) = &leadership.leader else { continue };
+            let Some((leader, node)) = &leadership.leader else {
+                continue;
+            };
             let result = if *leader == me {
                 self.set_client_urls(me, wanted.clone()).await
             } else {
-                let ask = Ask::ClientUrls { member_id: me, client_urls: wanted.clone() };
+                let ask = Ask::ClientUrls {
+                    member_id: me,
+                    client_urls: wanted.clone(),
+                };
                 match timeout(REQUEST_TIME_MAX, self.inner.node.forwarder.ask(*leader, node, ask)).await {
                     Ok(Ok(Reply::Done)) => Ok(()),
                     _ => Err(Refusal::Timeout),
