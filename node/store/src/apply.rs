@@ -1,7 +1,7 @@
 //! What each command means.
 //!
-//! What must stay true: everything that can refuse a command is asked before its first change, so a refusal needs no undoing; and
-//! nothing but the command, its position and the state decides, so every member comes to the same end.
+//! What must stay true: everything that can refuse a command is asked before its first change, so a refusal needs no
+//! undoing; and nothing but the command, its position and the state decides, so every member comes to the same end.
 
 use crate::command::{Command, LeaseRemaining};
 use crate::draft::Draft;
@@ -51,7 +51,8 @@ impl From<Stop> for ReadError {
 }
 
 impl Store {
-    /// Applies one entry of the log. A refused command is an outcome; only the engine can fail, and then the process must stop.
+    /// Applies one entry of the log. A refused command is an outcome; only the engine can fail, and then the process
+    /// must stop.
     ///
     /// The requests are expected to have passed [`crate::validate`] before they were proposed.
     ///

@@ -3,9 +3,9 @@
 //! ```text
 //! 01 tt pppp…    01 = format of this page, tt = kind, p = one protocol buffer message
 //! ```
-//! A command carries everything that deciding it needs, time included: the store has no clock. Kinds 16 to 31 are reserved for
-//! auth and 32 to 47 for alarms. Old members must refuse what they do not know, so an unknown kind is an error, never
-//! skipped.
+//! A command carries everything that deciding it needs, time included: the store has no clock. Kinds 16 to 31 are
+//! reserved for auth and 32 to 47 for alarms. Old members must refuse what they do not know, so an unknown kind is an
+//! error, never skipped.
 
 use bytes::Buf;
 use kvorum_api::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
@@ -55,7 +55,8 @@ pub enum Command {
         /// The leases; those that are gone are passed over.
         leases: Vec<LeaseRemaining>,
     },
-    /// Makes the store remember the epoch of whoever changes the cluster, so that an older one is refused from now on.
+    /// Makes the store remember the epoch of whoever changes the cluster, so that an older one is refused from now
+    /// on.
     Fence {
         /// The epoch of the caller.
         epoch: u64,

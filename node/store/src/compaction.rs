@@ -1,9 +1,10 @@
 //! Forgetting history, in bounded slices.
 //!
-//! Compacting to revision C makes reads below C refused, at once. What nobody can ask for any more, *garbage*, goes later: a record
-//! that was replaced at n is garbage once n ≤ C. So the store keeps a queue of (n, key), in order of n, one entry per
-//! replaced record and per deletion, and compaction costs as much as there is garbage, whatever the number of keys (etcd walks
-//! its whole index). Rebuilding the state from the records rebuilds the queue, so half a compaction goes on where it was.
+//! Compacting to revision C makes reads below C refused, at once. What nobody can ask for any more, *garbage*, goes
+//! later: a record that was replaced at n is garbage once n ≤ C. So the store keeps a queue of (n, key), in order of
+//! n, one entry per replaced record and per deletion, and compaction costs as much as there is garbage, whatever the
+//! number of keys (etcd walks its whole index). Rebuilding the state from the records rebuilds the queue, so half a
+//! compaction goes on where it was.
 //!
 //! A deletion at exactly C stays until the next compaction, because a watch may start at C (as etcd does since 3.6).
 
@@ -12,12 +13,12 @@ use crate::revision::Revision;
 use crate::tree::Key;
 use std::collections::VecDeque;
 
-/// Queue entries looked at for one batch of writes. Most have something to delete; those of a key that was put often find it
-/// gone already, and cost a lookup.
+/// Queue entries looked at for one batch of writes. Most have something to delete; those of a key that was put often
+/// find it gone already, and cost a lookup.
 const SLICE_ENTRIES_MAX: usize = 500;
 
-/// Records deleted with one batch of writes, so that even a single key with a long history is worked off in parts: a few
-/// milliseconds of the engine between two commands.
+/// Records deleted with one batch of writes, so that even a single key with a long history is worked off in parts: a
+/// few milliseconds of the engine between two commands.
 const SLICE_RECORDS_MAX: usize = 500;
 
 /// What can be forgotten, and from which revision on.

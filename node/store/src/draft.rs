@@ -1,7 +1,7 @@
 //! One command's changes to the key space, while they are being made.
 //!
-//! All of a command's changes share one revision, which the store reaches only if something did change. Later operations of the
-//! command see the earlier ones; readers see none of them until the store publishes.
+//! All of a command's changes share one revision, which the store reaches only if something did change. Later
+//! operations of the command see the earlier ones; readers see none of them until the store publishes.
 
 use crate::engine::EngineError;
 use crate::hash::Fingerprint;

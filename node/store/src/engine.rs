@@ -1,11 +1,12 @@
 //! The ordered byte store underneath: what the state needs of a disk, and no more.
 //!
-//! An engine is never the truth (docs/decisions/0004): the log and the snapshots are. So it need not survive a power cut; it
-//! must only never show half of a batch. Everything lives in **one** ordered key space, because some engines (sled) are
-//! atomic only within one tree.
+//! An engine is never the truth (docs/decisions/0004): the log and the snapshots are. So it need not survive a power
+//! cut; it must only never show half of a batch. Everything lives in **one** ordered key space, because some engines
+//! (sled) are atomic only within one tree.
 //!
 //! What an implementation must keep true, and [`conformance`] checks:
-//! 1. A batch is seen whole or not at all, also by a reader that runs at the same time and after a crash of the process.
+//! 1. A batch is seen whole or not at all, also by a reader that runs at the same time and after a crash of the
+//!    process.
 //! 2. Within a batch a later operation wins over an earlier one on the same key.
 //! 3. A scan visits keys in ascending byte order, start included, end excluded, and stops when the visitor breaks.
 //! 4. A write that returned is seen by every later call on any thread.

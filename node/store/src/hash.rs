@@ -1,11 +1,13 @@
 //! The running hash of the live state, by which members compare themselves.
 //!
-//! The hash of a state is the sum, modulo 2^128, of one strong hash per live key: the first sixteen bytes of the SHA-256
-//! of its record (key, create and mod revision, version, value, lease). A sum does not care for order and can be undone, so a
-//! put costs one hash and a subtraction, whatever the number of keys. Two members at one revision and with equal
-//! sums hold the same live pairs, unless SHA-256 was broken on purpose; the hash is against faults, not against forgery.
+//! The hash of a state is the sum, modulo 2^128, of one strong hash per live key: the first sixteen bytes of the
+//! SHA-256 of its record (key, create and mod revision, version, value, lease). A sum does not care for order and can
+//! be undone, so a put costs one hash and a subtraction, whatever the number of keys. Two members at one revision and
+//! with equal sums hold the same live pairs, unless SHA-256 was broken on purpose; the hash is against faults, not
+//! against forgery.
 //!
-//! Leases without keys, history and compaction are not covered: they do not move the revision that the hash belongs to.
+//! Leases without keys, history and compaction are not covered: they do not move the revision that the hash belongs
+//! to.
 
 use sha2::{Digest, Sha256};
 use std::fmt;

@@ -1,12 +1,14 @@
 //! The index in memory: every key with the revisions at which it changed, and no values.
 //!
-//! A persistent tree (see [`crate::tree`]), so a frozen view of it costs one pointer. What is known of a key's newest state
-//! (create revision, version, lease, hash) lies beside it, so that puts, compares, counts and `keys_only` need no record.
+//! A persistent tree (see [`crate::tree`]), so a frozen view of it costs one pointer. What is known of a key's newest
+//! state (create revision, version, lease, hash) lies beside it, so that puts, compares, counts and `keys_only` need
+//! no record.
 //!
 //! ```text
 //! put k=1, put k=2, delete k, put k=3   at 2, 3, 4, 5:
 //!     older  [2, 3, 4†]     newest  5 { create 5, version 1 }
-//! visible at 3 → 3;  at 4 → nothing (†);  compact to 4 keeps 4†, because watchers may still start there; to 5 drops all older
+//! visible at 3 → 3;  at 4 → nothing (†)
+//! compacting to 4 keeps 4†, because watchers may still start there; to 5 drops all older
 //! ```
 //! Unlike etcd's, a key's history is not cut into generations: a deletion is an entry like the others, marked.
 
@@ -63,8 +65,8 @@ impl Index {
             .upsert(key, |key, history| Arc::make_mut(history).record(key, change))
     }
 
-    /// Forgets at most `versions_max` versions that nobody may ask for once history before `compacted` is gone, and hands them
-    /// to `dropped`.
+    /// Forgets at most `versions_max` versions that nobody may ask for once history before `compacted` is gone, and
+    /// hands them to `dropped`.
     pub(crate) fn compact(
         &mut self,
         key: &[u8],

@@ -7,8 +7,8 @@
 //! 10 iiiiiiiiiiiiiiii         lease i, big-endian with the sign bit flipped
 //! 20 mmmmmmmmmmmmmmmm ssss…   record of revision m.s, both big-endian (8 and 4 bytes)
 //! ```
-//! 30 and up are free, for auth and alarms. Big-endian makes byte order the numbers' order, so that a scan of the records
-//! replays history. Attached keys are not stored: the newest record of a key names its lease.
+//! 30 and up are free, for auth and alarms. Big-endian makes byte order the numbers' order, so that a scan of the
+//! records replays history. Attached keys are not stored: the newest record of a key names its lease.
 
 use crate::engine::{Engine, EngineError};
 use crate::lease::Lease;

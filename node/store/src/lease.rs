@@ -1,12 +1,13 @@
 //! Leases: what keys live only as long as someone keeps saying so.
 //!
-//! The store has no clock. Each command that concerns time carries its proposer's, and the store remembers the latest it was
-//! told, so that its own time never runs backwards when leaders with different clocks follow each other. A lease *expires*
-//! at a time of that clock; only the node's lease clock on the leader acts on it, by proposing a revocation. Between leaders,
-//! the remaining time survives because grants and checkpoints are replicated (etcd grants a full extension instead).
+//! The store has no clock. Each command that concerns time carries its proposer's, and the store remembers the latest
+//! it was told, so that its own time never runs backwards when leaders with different clocks follow each other. A
+//! lease *expires* at a time of that clock; only the node's lease clock on the leader acts on it, by proposing a
+//! revocation. Between leaders, the remaining time survives because grants and checkpoints are replicated (etcd
+//! grants a full extension instead).
 //!
-//! Three persistent trees, so that views list leases and attached keys without locks: leases by id, attached keys by lease and
-//! key, and ids by expiry.
+//! Three persistent trees, so that views list leases and attached keys without locks: leases by id, attached keys by
+//! lease and key, and ids by expiry.
 
 use crate::keyspace::{ordered, unordered};
 use crate::tree::{Counted, Keep, Tree};

@@ -1,28 +1,31 @@
-//! What a Kvorum command means: etcd's multi-version keys, transactions, leases and compaction, as a pure state machine.
+//! What a Kvorum command means: etcd's multi-version keys, transactions, leases and compaction, as a pure state
+//! machine.
 //!
-//! A [`Store`] applies [`Command`]s from the log, one after another, in memory; [`Store::publish`] shows readers all of a batch at
-//! once; [`Store::take_writes`] hands out what an [`Engine`] must hold behind it. A [`Reader`] answers from the newest published
-//! state and a [`View`] from one that is frozen; neither waits for the writer, nor it for them.
+//! A [`Store`] applies [`Command`]s from the log, one after another, in memory; [`Store::publish`] shows readers all
+//! of a batch at once; [`Store::take_writes`] hands out what an [`Engine`] must hold behind it. A [`Reader`] answers
+//! from the newest published state and a [`View`] from one that is frozen; neither waits for the writer, nor it for
+//! them.
 //!
 //! ```text
 //! log ─► Command ─► Store::apply ─► Outcome { response, events, revision }
 //!                        │
-//!                        ├─ publish ──────► Reader, View       (index: persistent tree; records: pending ► cache ► engine)
+//!                        ├─ publish ──────► Reader, View    (records: pending ► cache ► engine)
 //!                        └─ take_writes ──► Writes::commit ─► Engine
 //! ```
 //!
-//! **Revisions.** The store begins at revision 1. A command that changes at least one key makes one new revision, and its changes are
-//! numbered within it. A command that changes no key (a deletion of nothing, a grant, a refused put) makes none. Each change leaves
-//! a record; the index says which records make up the key space at any revision that was not compacted.
+//! **Revisions.** The store begins at revision 1. A command that changes at least one key makes one new revision, and
+//! its changes are numbered within it. A command that changes no key (a deletion of nothing, a grant, a refused put)
+//! makes none. Each change leaves a record; the index says which records make up the key space at any revision that
+//! was not compacted.
 //!
-//! **What apply promises.** The same commands give the same state, byte for byte, on every member and every engine: no clock, no
-//! randomness, no unordered map. A refused command is an outcome and changes nothing but the position. Only the engine can fail,
-//! and then the process must stop. Events exist only in the outcome; showing them to watchers after publishing is the caller's
-//! business.
+//! **What apply promises.** The same commands give the same state, byte for byte, on every member and every engine:
+//! no clock, no randomness, no unordered map. A refused command is an outcome and changes nothing but the position.
+//! Only the engine can fail, and then the process must stop. Events exist only in the outcome; showing them to
+//! watchers after publishing is the caller's business.
 //!
-//! **Caveats.** The engine may lag behind, so what it holds after a crash is some earlier position: the log is replayed from
-//! [`Store::applied`]. Requests are expected to have passed [`validate`]; one that has not cannot hurt the state, but may be answered
-//! where etcd would refuse it.
+//! **Caveats.** The engine may lag behind, so what it holds after a crash is some earlier position: the log is
+//! replayed from [`Store::applied`]. Requests are expected to have passed [`validate`]; one that has not cannot hurt
+//! the state, but may be answered where etcd would refuse it.
 
 mod apply;
 mod command;

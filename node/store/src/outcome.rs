@@ -1,6 +1,7 @@
 //! What applying a command gives back: an answer, the events for watchers, and the revision.
 //!
-//! A refused command is an outcome like any other: it was decided, it changed nothing, and every member decides it alike.
+//! A refused command is an outcome like any other: it was decided, it changed nothing, and every member decides it
+//! alike.
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb::{
@@ -16,8 +17,8 @@ use crate::engine::EngineError;
 pub struct Outcome {
     /// The answer to the caller, or why nothing was done.
     pub response: Result<Response, Refusal>,
-    /// What changed, in the order of sub-revisions; to be shown to watchers after [`crate::Store::publish`], never before.
-    /// `prev_kv` is not filled: [`crate::View::get`] gives it to the few who ask.
+    /// What changed, in the order of sub-revisions; to be shown to watchers after [`crate::Store::publish`], never
+    /// before. `prev_kv` is not filled: [`crate::View::get`] gives it to the few who ask.
     pub events: Vec<Event>,
     /// Revision of the store after the command.
     pub revision: i64,

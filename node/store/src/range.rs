@@ -1,10 +1,10 @@
 //! Range requests: which keys, at which revision, in which order, how many.
 //!
-//! What must stay true: at the current revision, `count_only` and `limit` never walk the keys of the range; only the records
-//! of an answer are read, and `keys_only` at the current revision reads none.
+//! What must stay true: at the current revision, `count_only` and `limit` never walk the keys of the range; only the
+//! records of an answer are read, and `keys_only` at the current revision reads none.
 //!
-//! Order of work, as in etcd, because clients see it: the limit is applied to keys in key order *before* the sort when no order
-//! was asked for but a target was; otherwise sorting and filtering come first, and the limit last.
+//! Order of work, as in etcd, because clients see it: the limit is applied to keys in key order *before* the sort
+//! when no order was asked for but a target was; otherwise sorting and filtering come first, and the limit last.
 
 use crate::engine::EngineError;
 use crate::index::{History, Newest, Span};

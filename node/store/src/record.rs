@@ -3,8 +3,8 @@
 //! ```text
 //! kk pppp…    kk = 00 put, 01 deletion; p = mvccpb.KeyValue (a deletion has only key and mod_revision)
 //! ```
-//! A record owns one allocation; keys and values handed out are slices of it. It never points into a request's buffer,
-//! which would keep a whole network frame alive for as long as the record.
+//! A record owns one allocation; keys and values handed out are slices of it. It never points into a request's
+//! buffer, which would keep a whole network frame alive for as long as the record.
 
 use crate::engine::EngineError;
 use bytes::{BufMut, Bytes, BytesMut};

@@ -1,7 +1,7 @@
 //! Revisions and log positions: the two counters of the store.
 //!
-//! A revision numbers states of the key space as clients see them; a log position numbers entries of the replicated log.
-//! They move separately: an entry that changes no key moves the position alone.
+//! A revision numbers states of the key space as clients see them; a log position numbers entries of the replicated
+//! log. They move separately: an entry that changes no key moves the position alone.
 
 use std::fmt;
 

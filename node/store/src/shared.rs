@@ -1,10 +1,12 @@
-//! What the writer, the commits behind it and all readers share: the engine, the records in memory, the published state.
+//! What the writer, the commits behind it and all readers share: the engine, the records in memory, the published
+//! state.
 //!
 //! What must stay true:
-//! 1. A published state never changes; publishing swaps one pointer, so a reader sees all of a batch or nothing of it.
+//! 1. A published state never changes; publishing swaps one pointer, so a reader sees all of a batch or nothing of
+//!    it.
 //! 2. Batches reach the engine in the order in which they were taken.
-//! 3. A record that a pinned view may ask for is not deleted: physical compaction goes no further than the compacted revision of
-//!    the oldest pinned view.
+//! 3. A record that a pinned view may ask for is not deleted: physical compaction goes no further than the compacted
+//!    revision of the oldest pinned view.
 
 use crate::engine::{Engine, EngineError};
 use crate::hash::Fingerprint;

@@ -9,9 +9,10 @@
 //! header =  protocol buffer: format, counters, position, membership
 //! chunk  =  (key length u32 · value length u32 · key · value)…, with the engine's own keys, ascending
 //! ```
-//! All numbers are big-endian. The stream is written from a frozen [`View`], so writes go on meanwhile; it holds no garbage, so equal
-//! states at equal positions give equal bytes. Both directions need memory for one chunk, whatever the size of the state. Every
-//! chunk is checked before it is believed, and the whole at the end; until then the engine is marked as unfinished.
+//! All numbers are big-endian. The stream is written from a frozen [`View`], so writes go on meanwhile; it holds no
+//! garbage, so equal states at equal positions give equal bytes. Both directions need memory for one chunk, whatever
+//! the size of the state. Every chunk is checked before it is believed, and the whole at the end; until then the
+//! engine is marked as unfinished.
 
 mod frame;
 mod input;

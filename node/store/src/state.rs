@@ -9,7 +9,8 @@ use crate::lease::Leases;
 use crate::revision::{LogPosition, Revision};
 use bytes::Bytes;
 
-/// The compacted revision of a store that was never compacted; below zero, so that compacting to zero is once possible.
+/// The compacted revision of a store that was never compacted; below zero, so that compacting to zero is once
+/// possible.
 pub(crate) const NEVER_COMPACTED: i64 = -1;
 
 #[derive(Clone)]

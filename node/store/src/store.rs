@@ -5,7 +5,8 @@
 //!                  →  take_writes()        what the engine must be told; commit() it behind, on any thread
 //! ```
 //! What must stay true:
-//! 1. The position moves with every entry and only forward; it reaches the engine in the batch that holds the entry's effects.
+//! 1. The position moves with every entry and only forward; it reaches the engine in the batch that holds the entry's
+//!    effects.
 //! 2. Nothing is visible to readers before [`Store::publish`].
 //! 3. A refused command changes nothing but the position.
 //! 4. After an [`crate::EngineError`] the process stops: the memory may be ahead of what the engine will ever hold.
@@ -109,8 +110,8 @@ impl Store {
         self.shared.publish(self.state.clone(), self.hashes.drain(..));
     }
 
-    /// What the engine has to be told since the last call, with one slice of pending compaction; `None` when there is nothing.
-    /// While [`Store::is_compacting`] there may be more the next time, unless a view holds it back.
+    /// What the engine has to be told since the last call, with one slice of pending compaction; `None` when there is
+    /// nothing. While [`Store::is_compacting`] there may be more the next time, unless a view holds it back.
     ///
     /// Batches must be committed in the order in which they were taken.
     pub fn take_writes(&mut self) -> Option<Writes> {
@@ -168,7 +169,8 @@ impl Store {
         self.batch.bytes()
     }
 
-    /// Whether history that was compacted away still waits to be deleted, slice by slice, with [`Store::take_writes`].
+    /// Whether history that was compacted away still waits to be deleted, slice by slice, with
+    /// [`Store::take_writes`].
     #[must_use]
     pub fn is_compacting(&self) -> bool {
         self.garbage.is_due(self.state.compacted)
@@ -186,8 +188,8 @@ impl Store {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// Replaces the whole state by a snapshot. Readers stay valid: until the end they see the old state, or are told that it is
-    /// being replaced. Writes taken before and not yet committed are passed over.
+    /// Replaces the whole state by a snapshot. Readers stay valid: until the end they see the old state, or are told
+    /// that it is being replaced. Writes taken before and not yet committed are passed over.
     ///
     /// After an error the engine holds half of a snapshot and refuses to be opened; install again, or clear it.
     pub fn install(&mut self, input: &mut dyn io::Read) -> Result<(), SnapshotError> {

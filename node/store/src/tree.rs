@@ -1,15 +1,15 @@
 //! A persistent, counted map: an ordered B+tree whose copies are frozen views.
 //!
-//! Cloning a [`Tree`] copies one pointer. The writer then changes its copy in place where it alone holds a node, and copies
-//! only the nodes on the path where a view still holds them. So a reader may keep a view for as long as it likes and never
-//! waits, and a burst of writes between two views copies each node at most once.
+//! Cloning a [`Tree`] copies one pointer. The writer then changes its copy in place where it alone holds a node, and
+//! copies only the nodes on the path where a view still holds them. So a reader may keep a view for as long as it
+//! likes and never waits, and a burst of writes between two views copies each node at most once.
 //!
-//! Each inner node carries how many *counted* values (live keys, for the index) lie below it, so that "how many" and "the first
-//! ten" cost O(log n + answer), tombstones in between or not.
+//! Each inner node carries how many *counted* values (live keys, for the index) lie below it, so that "how many" and
+//! "the first ten" cost O(log n + answer), tombstones in between or not.
 //!
 //! What must stay true (checked by `check` in the tests after every change):
-//! 1. All leaves are equally deep; keys ascend; every separator is at most the first key of its child and above the last
-//!    key of the child before.
+//! 1. All leaves are equally deep; keys ascend; every separator is at most the first key of its child and above the
+//!    last key of the child before.
 //! 2. `counted` of a node is the number of counted values below it.
 //! 3. No node but the root is empty; none has more than [`FANOUT`] members; two neighbours hold more than [`FANOUT`]
 //!    together, or would, had their last removal touched them: a removal merges with a neighbour that fits.
@@ -22,8 +22,9 @@ use node::Node;
 pub(crate) use node::{Counted, Key};
 use std::sync::Arc;
 
-/// Most members of a node. A put copies one leaf that a view shares and counts a reference for each of its members, most of them
-/// not in the processor's cache: with 16 instead of 32 a put among a million keys took a quarter less time.
+/// Most members of a node. A put copies one leaf that a view shares and counts a reference for each of its members,
+/// most of them not in the processor's cache: with 16 instead of 32 a put among a million keys took a quarter less
+/// time.
 pub(crate) const FANOUT: usize = 16;
 
 /// The map; see the module.

@@ -1,8 +1,9 @@
 //! Transactions: all compares, then one of two lists of operations, as one revision.
 //!
-//! Three steps, in this order. *Decide*: every compare, those of nested transactions included, is asked of the state before the whole
-//! transaction, which gives the operations that will run. *Check*: whatever could refuse one of them refuses the
-//! transaction. *Do*: the operations run in order, each seeing those before it, and cannot be refused any more.
+//! Three steps, in this order. *Decide*: every compare, those of nested transactions included, is asked of the state
+//! before the whole transaction, which gives the operations that will run. *Check*: whatever could refuse one of them
+//! refuses the transaction. *Do*: the operations run in order, each seeing those before it, and cannot be refused any
+//! more.
 
 mod compare;
 
@@ -55,7 +56,8 @@ pub(crate) fn read(sight: &Sight<'_>, request: &TxnRequest) -> Result<TxnRespons
                     response: Some(Response::ResponseRange(sight.range(request)?)),
                 });
             }
-            // The caller has asked `validate::is_read_only`, so this is not reached; a write here must not be answered.
+            // The caller has asked `validate::is_read_only`, so this is not reached; a write here must not be
+            // answered.
             Operation::Put(_) | Operation::DeleteRange(_) | Operation::Txn(_) | Operation::Nothing => {
                 return Err(Refusal::NotCapable.into());
             }

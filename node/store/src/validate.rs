@@ -1,7 +1,7 @@
 //! The checks of requests that need no state: done once, at the door, before anything is proposed.
 //!
-//! They give etcd's answers, in etcd's order. Limits that an operator may set come in [`Limits`]; they are not part of what a
-//! command means, because members may differ in them while they are being changed.
+//! They give etcd's answers, in etcd's order. Limits that an operator may set come in [`Limits`]; they are not part
+//! of what a command means, because members may differ in them while they are being changed.
 
 mod overlap;
 

@@ -1,8 +1,8 @@
 //! Records by revision, wherever they are: just applied, in the cache, or in the engine.
 //!
-//! The engine is written behind the apply, so a record is *pending*, held in memory, until the batch with it was committed;
-//! then it moves to a bounded cache, and from there only the engine has it. Readers look in that order, and a record moves
-//! only after it can be found in its next place.
+//! The engine is written behind the apply, so a record is *pending*, held in memory, until the batch with it was
+//! committed; then it moves to a bounded cache, and from there only the engine has it. Readers look in that order,
+//! and a record moves only after it can be found in its next place.
 //!
 //! Locks are held for lookups of a bounded number of records, never while the engine reads or writes.
 

@@ -1,7 +1,7 @@
 //! The two ways to read: a [`Reader`] answers from the newest published state, a [`View`] from one frozen state.
 //!
-//! Neither ever blocks the writer, nor waits for it. A view pins history: as long as it lives, compaction deletes nothing
-//! that the view can ask for, so hold one for a long read or a snapshot, and drop it then.
+//! Neither ever blocks the writer, nor waits for it. A view pins history: as long as it lives, compaction deletes
+//! nothing that the view can ask for, so hold one for a long read or a snapshot, and drop it then.
 
 mod replay;
 

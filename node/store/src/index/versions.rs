@@ -1,8 +1,9 @@
 //! The older revisions of one key, oldest first.
 //!
-//! A key that is put a million times between two compactions must not cost a copy of a million entries per put, though every
-//! put may find its history shared with a view. So entries lie in shared chunks whose lengths fall geometrically: a push
-//! copies at most [`RECENT_MAX`] entries, and chunks are merged like the digits of a counter carry.
+//! A key that is put a million times between two compactions must not cost a copy of a million entries per put,
+//! though every put may find its history shared with a view. So entries lie in shared chunks whose lengths fall
+//! geometrically: a push copies at most [`RECENT_MAX`] entries, and chunks are merged like the digits of a counter
+//! carry.
 
 use crate::revision::Revision;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ impl Versions {
         self.runs().next().and_then(<[Version]>::first).copied()
     }
 
-    /// Moves the first versions for which `goes` holds to `dropped`, at most `versions_max`; answers whether more would go.
+    /// Moves the first versions for which `goes` holds to `dropped`, at most `versions_max`; answers whether more
+    /// would go.
     ///
     /// `goes` must hold for a beginning of the versions and for none after it.
     pub(super) fn drop_first(

@@ -1,7 +1,7 @@
 //! Rebuilding the state in memory from what the engine holds.
 //!
-//! Records are read in the order of revisions, so the index and the list of garbage come out as they were. What this refuses to
-//! believe: another format, an unfinished snapshot, and records that the counters do not cover.
+//! Records are read in the order of revisions, so the index and the list of garbage come out as they were. What this
+//! refuses to believe: another format, an unfinished snapshot, and records that the counters do not cover.
 
 use crate::compaction::Garbage;
 use crate::engine::{Engine, EngineError};

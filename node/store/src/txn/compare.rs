@@ -1,8 +1,8 @@
 //! The compares of a transaction.
 //!
-//! Etcd's rules: a compare over a range holds when it holds for each key in it; on no key at all, numbers compare as zero, and
-//! a value compares as false whatever the relation, because absent and empty must not look alike. A union that is not
-//! set compares with zero or with the empty value.
+//! Etcd's rules: a compare over a range holds when it holds for each key in it; on no key at all, numbers compare as
+//! zero, and a value compares as false whatever the relation, because absent and empty must not look alike. A union
+//! that is not set compares with zero or with the empty value.
 
 use crate::engine::EngineError;
 use crate::index::{Newest, Span};

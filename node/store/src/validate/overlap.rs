@@ -1,9 +1,10 @@
 //! Whether operations of one branch of a transaction touch the same key in a way that has no order.
 //!
-//! Two puts of one key do, and a put with a deletion of a range that holds its key. Children count as a part of the branch, but the
-//! two branches of one child exclude each other. The walk is etcd's, step for step, because its verdicts are visible: it does not
-//! look for a child's put against the deletions of a *later* child, and it takes a range end of one zero byte literally, so
-//! that a deletion "from this key on" overlaps with nothing. Such transactions run in the order of their operations.
+//! Two puts of one key do, and a put with a deletion of a range that holds its key. Children count as a part of the
+//! branch, but the two branches of one child exclude each other. The walk is etcd's, step for step, because its
+//! verdicts are visible: it does not look for a child's put against the deletions of a *later* child, and it takes a
+//! range end of one zero byte literally, so that a deletion "from this key on" overlaps with nothing. Such
+//! transactions run in the order of their operations.
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb::request_op::Request;

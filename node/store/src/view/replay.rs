@@ -20,7 +20,8 @@ pub struct Replay {
 }
 
 impl View {
-    /// What happened from a revision on, up to the view's own: about `records_max` events, and never part of a revision.
+    /// What happened from a revision on, up to the view's own: about `records_max` events, and never part of a
+    /// revision.
     ///
     /// Refused when history from there is gone. Starting at the compacted revision itself is allowed, as in etcd.
     pub fn replay(&self, from: i64, records_max: usize) -> Result<Replay, ReadError> {
@@ -50,7 +51,8 @@ impl View {
         let mut events = Vec::with_capacity(records.len());
         for (revision, record) in &records {
             let (kind, pair) = record::decode(&record_key(*revision), record)?;
-            // At the compacted revision itself compaction may be anywhere on its way; what it will delete is never shown.
+            // At the compacted revision itself compaction may be anywhere on its way; what it will delete is never
+            // shown.
             if revision.main > self.compacted() || self.needs(&pair.key, *revision) {
                 events.push(record::event(kind, pair));
             }

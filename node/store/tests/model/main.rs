@@ -1,8 +1,9 @@
-//! The store against a model that keeps everything and looks at all of it: random commands and reads, the same answers.
+//! The store against a model that keeps everything and looks at all of it: random commands and reads, the same
+//! answers.
 //!
-//! The store runs with its engine a random number of batches behind, is opened anew now and then, and is moved through a
-//! snapshot at the end; whatever happens, each answer, each event and each hash must be the model's or its own from before.
-//! `PROPTEST_CASES` sets how many runs there are.
+//! The store runs with its engine a random number of batches behind, is opened anew now and then, and is moved
+//! through a snapshot at the end; whatever happens, each answer, each event and each hash must be the model's or its
+//! own from before. `PROPTEST_CASES` sets how many runs there are.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
 
@@ -161,7 +162,10 @@ fn refusal(error: ReadError) -> Refusal {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn answers_are_the_models(steps in prop::collection::vec(steps::step(), 1..120), more in prop::collection::vec(steps::step(), 0..30)) {
+    fn answers_are_the_models(
+        steps in prop::collection::vec(steps::step(), 1..120),
+        more in prop::collection::vec(steps::step(), 0..30),
+    ) {
         let mut pair = Pair::new();
         steps.iter().for_each(|step| pair.step(step));
         pair.history();

@@ -1,6 +1,7 @@
 //! The model: every version that ever was, in one list, and the rules of etcd written down as plainly as possible.
 //!
-//! Slow on purpose; it shares nothing with the store but the messages. Requests are expected to have passed validation.
+//! Slow on purpose; it shares nothing with the store but the messages. Requests are expected to have passed
+//! validation.
 
 use bytes::Bytes;
 use kvorum_api::etcdserverpb::compare::TargetUnion;
@@ -55,7 +56,8 @@ impl Model {
     /// Events from the compacted revision on, without what compaction forgot.
     pub(crate) fn events(&self) -> Vec<Event> {
         let from = |event: &&Event| modified(event) >= self.compacted;
-        // Of a key that one transaction deleted and put again, only the put is left once its revision was compacted to.
+        // Of a key that one transaction deleted and put again, only the put is left once its revision was compacted
+        // to.
         let last = |(place, event): &(usize, &Event)| {
             let later = |other: &Event| key(other) == key(event) && modified(other) == modified(event);
             modified(event) > self.compacted || !self.events[place + 1..].iter().any(later)

@@ -1,7 +1,7 @@
 //! The runner: turns a line of a script into a request, and what comes back into text.
 //!
-//! Besides printing, it asserts what holds for every command: a refusal changes nothing, readers see exactly what was published,
-//! events carry the outcome's revision, and commands survive their encoding.
+//! Besides printing, it asserts what holds for every command: a refusal changes nothing, readers see exactly what was
+//! published, events carry the outcome's revision, and commands survive their encoding.
 
 use crate::words;
 use goldenscript::{Argument, Command as Line, Context, Runner};

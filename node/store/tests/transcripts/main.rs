@@ -1,5 +1,5 @@
-//! Every script under `testscripts` against the store on the memory engine, in two ways that must print the same: with the engine
-//! always one batch behind, and with the store opened anew from the engine after every command.
+//! Every script under `testscripts` against the store on the memory engine, in two ways that must print the same:
+//! with the engine always one batch behind, and with the store opened anew from the engine after every command.
 //!
 //! `UPDATE_GOLDENFILES=1 cargo test -p kvorum-store --test transcripts` writes what the scripts print now.
 
