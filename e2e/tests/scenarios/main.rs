@@ -1,0 +1,17 @@
+//! The Kubernetes scenarios: each has a namespace of its own, applies YAML as a user would, breaks something, and checks
+//! all the while what must stay true. They need a cluster with the images on it: `make e2e` brings both.
+//!
+//! `world` is the stage (namespaces, waiting, what is shown after a failure), `api` speaks to the API server, `crowd` runs
+//! the workload. Every other module is a scenario.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a scenario that fails tells its story on standard output"
+)]
+
+mod api;
+mod crowd;
+mod world;
+
+mod first_cluster;
+mod harness;
