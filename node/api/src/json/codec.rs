@@ -154,6 +154,13 @@ impl<E: Enumeration> Visitor<'_> for NameOrNumber<E> {
             .map(Some)
             .map_err(|_| X::invalid_value(Unexpected::Signed(number), &self))
     }
+
+    fn visit_f64<X: serde::de::Error>(self, number: f64) -> Result<Self::Value, X> {
+        let whole = number::whole(number).and_then(|whole| i32::try_from(whole).ok());
+        whole
+            .map(Some)
+            .ok_or_else(|| X::invalid_value(Unexpected::Float(number), &self))
+    }
 }
 
 /// A message that is always there: an element of a list or a member of a oneof.

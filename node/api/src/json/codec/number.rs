@@ -50,6 +50,12 @@ struct Integer {
 /// From here on a float may stand for several whole numbers, and fits no 64-bit integer: 2 to the power of 64.
 const FLOAT_END: f64 = 18_446_744_073_709_551_616.0;
 
+/// The whole number that a float stands for, if it is one and may fit 64 bits.
+pub(super) fn whole(number: f64) -> Option<i128> {
+    // The conversion is exact: the number is whole and its magnitude fits with room to spare.
+    (number.fract() == 0.0 && number.abs() < FLOAT_END).then_some(number as i128)
+}
+
 impl Visitor<'_> for Integer {
     type Value = i128;
 
@@ -66,11 +72,7 @@ impl Visitor<'_> for Integer {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<i128, E> {
-        if number.fract() == 0.0 && number.abs() < FLOAT_END {
-            // Exact: the number is whole and its magnitude fits with room to spare.
-            return Ok(number as i128);
-        }
-        Err(E::invalid_value(Unexpected::Float(number), &self))
+        whole(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<i128, E> {
