@@ -23,6 +23,8 @@ pub struct Note {
     pub action: String,
     /// In a sentence, what happened.
     pub text: String,
+    /// The pod that it is about, if it is about one. Events about different pods are never merged into one.
+    pub pod: Option<String>,
 }
 
 /// Writes events.
@@ -51,17 +53,28 @@ impl Events {
             reason,
             action,
             text,
+            pod,
         } = note;
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason,
             action,
             note: Some(bounded(text)),
-            secondary: None,
+            secondary: pod.map(|name| pod_reference(regarding, name)),
         };
         if let Err(error) = self.recorder.publish(&event, regarding).await {
             tracing::warn!(reason = event.reason, %error, "an event could not be written");
         }
+    }
+}
+
+fn pod_reference(regarding: &ObjectReference, name: String) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(name),
+        namespace: regarding.namespace.clone(),
+        ..ObjectReference::default()
     }
 }
 

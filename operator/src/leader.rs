@@ -11,7 +11,7 @@
 
 pub mod election;
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ pub struct Leadership {
 struct Shared {
     transitions: AtomicI32,
     wanted: AtomicI32,
+    used: AtomicU64,
     good_until: Mutex<Option<Instant>>,
 }
 
@@ -55,6 +56,7 @@ impl Leadership {
         let shared = Shared {
             transitions: AtomicI32::new(0),
             wanted: AtomicI32::new(0),
+            used: AtomicU64::new(0),
             good_until: Mutex::new(None),
         };
         Leadership {
@@ -62,25 +64,37 @@ impl Leadership {
         }
     }
 
-    /// The fencing epoch for calls made now, or `None` when the last renewal is too old to act on.
+    /// Whether we lead now, by a renewal that is fresh enough to act on.
     #[must_use]
-    pub fn epoch(&self) -> Option<u64> {
+    pub fn leads(&self) -> bool {
         let until = *self
             .shared
             .good_until
             .lock()
             .expect("no code panics while it holds this lock");
-        let held = until.is_some_and(|until| Instant::now() < until);
-        // One more than the count, so that an epoch is never zero: nodes start out remembering zero.
-        held.then(|| u64::try_from(self.shared.transitions.load(Ordering::Acquire)).unwrap_or(0) + 1)
+        until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Tells that a node remembers `epoch`. When that is newer than ours although we do hold the lease, the Lease was
-    /// deleted and its count began anew: the next renewal raises the count. A leader that was really superseded cannot
-    /// raise anything, since its renewal fails on the resourceVersion.
+    /// The fencing epoch for a call that is made now, or `None` when the last renewal is too old to act on.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        if !self.leads() {
+            return None;
+        }
+        let epoch = epoch_of(self.shared.transitions.load(Ordering::Acquire));
+        self.shared.used.fetch_max(epoch, Ordering::AcqRel);
+        Some(epoch)
+    }
+
+    /// Tells that a node remembers `epoch`. When that is not older than ours and none that we used, although we do hold
+    /// the lease, the Lease was deleted and its count began anew: the next renewal raises the count beyond it. A leader
+    /// that was really superseded cannot raise anything, since its renewal fails on the resourceVersion.
     pub fn remembered_elsewhere(&self, epoch: u64) {
-        let transitions = i32::try_from(epoch.saturating_sub(1)).unwrap_or(i32::MAX - 1);
-        if transitions > self.shared.transitions.load(Ordering::Acquire) {
+        let ours = epoch_of(self.shared.transitions.load(Ordering::Acquire));
+        let used = self.shared.used.load(Ordering::Acquire);
+        if epoch > 0 && epoch >= ours && epoch != used {
+            // The epoch after it belongs to a count of just this number.
+            let transitions = i32::try_from(epoch).unwrap_or(i32::MAX);
             self.shared.wanted.fetch_max(transitions, Ordering::AcqRel);
         }
     }
@@ -253,6 +267,11 @@ impl Candidate {
     }
 }
 
+/// One more than the count, so that an epoch is never zero: nodes start out remembering zero.
+fn epoch_of(transitions: i32) -> u64 {
+    u64::try_from(transitions).unwrap_or(0) + 1
+}
+
 async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => Ok(result?),
@@ -279,5 +298,48 @@ fn to_spec(record: Record) -> LeaseSpec {
         renew_time: record.renewed.map(MicroTime),
         lease_transitions: Some(record.transitions),
         ..LeaseSpec::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    /// What count is wanted after a node remembered `epoch`, by a leader of `transitions` that has called `called`.
+    fn wanted(transitions: i32, called: bool, epoch: u64) -> i32 {
+        let leadership = Leadership::new();
+        leadership.renewed(transitions, Instant::now(), Timing::default());
+        if called {
+            let _ = leadership.epoch();
+        }
+        leadership.remembered_elsewhere(epoch);
+        leadership.shared.wanted.load(Ordering::Acquire)
+    }
+
+    #[test_case(3, false, 0 => 0; "a node that never heard of anyone")]
+    #[test_case(3, false, 3 => 0; "an older epoch")]
+    #[test_case(3, true, 4 => 0; "our own epoch")]
+    #[test_case(0, false, 1 => 1; "our number, used by another before the Lease was deleted")]
+    #[test_case(0, false, 7 => 7; "newer, from before the Lease was deleted")]
+    #[test_case(0, true, 7 => 7; "newer, though we have called already")]
+    fn raising(transitions: i32, called: bool, epoch: u64) -> i32 {
+        wanted(transitions, called, epoch)
+    }
+
+    #[test]
+    fn an_old_renewal_is_no_leadership() {
+        let leadership = Leadership::new();
+        assert_eq!(leadership.epoch(), None);
+        let timing = Timing {
+            renew_deadline: Duration::ZERO,
+            ..Timing::default()
+        };
+        leadership.renewed(2, Instant::now(), timing);
+        assert_eq!((leadership.leads(), leadership.epoch()), (false, None));
+        leadership.renewed(2, Instant::now(), Timing::default());
+        assert_eq!((leadership.leads(), leadership.epoch()), (true, Some(3)));
+        leadership.dropped();
+        assert_eq!(leadership.epoch(), None);
     }
 }

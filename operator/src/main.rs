@@ -81,7 +81,7 @@ async fn run(options: RunOptions) -> anyhow::Result<()> {
     serve_metrics(&options, &metrics, &leadership, &stop).await?;
 
     tokio::select! {
-        () = candidate.acquire() => tracing::info!(epoch = leadership.epoch(), "leads"),
+        () = candidate.acquire() => tracing::info!("leads"),
         () = stop.cancelled() => return Ok(()),
     }
     let context = Arc::new(Context::new(client, metrics, leadership, &options, &identity));

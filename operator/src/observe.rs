@@ -58,7 +58,7 @@ pub async fn observe(context: &Context, cluster: &Cluster, resource: &KvCluster)
         .secrets
         .get(&cluster.name.operator_tls())
         .and_then(OperatorIdentity::read);
-    let members = identity.and_then(|identity| context.connections.members(cluster, &identity));
+    let members = context.connections.members(cluster, identity.as_ref());
     let mut slots = seen::slots(&cluster.name, &resource.metadata, &live);
     let mut progress = None;
     if let Some(members) = &members {

@@ -6,7 +6,7 @@
 //! 3. Values that the API server writes differently but means the same (quantities, absent and empty) are none, or the
 //!    operator would write for ever.
 //!
-//! Lists whose elements carry a key are compared by key, as server-side apply merges them (`containers` by `name`,
+//! Selectors are compared both ways. Lists whose elements carry a key are compared by key, as server-side apply merges them (`containers` by `name`,
 //! `ports` by their numbers …); others in order and whole.
 //!
 //! Caveat: a field that we *stop* wanting is seen by the caller from `metadata.managedFields`, not here: a subset cannot
@@ -26,6 +26,15 @@ const ELEMENT_KEYS: [&[&str]; 5] = [
     &["whenUnsatisfiable", "topologyKey"],
 ];
 
+/// Objects that Kubernetes treats as one value: a key that somebody added to a selector changes what it selects.
+const WHOLE: [&str; 5] = [
+    "selector",
+    "podSelector",
+    "namespaceSelector",
+    "labelSelector",
+    "nodeSelector",
+];
+
 /// Where `live` first falls short of `wanted`, as a path such as `spec.template.spec.containers[node].image`; `None`
 /// when all that is wanted is there.
 #[must_use]
@@ -37,7 +46,9 @@ fn differ(wanted: &Value, live: &Value) -> Option<String> {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => wanted.iter().find_map(|(name, value)| {
             let found = live.get(name).unwrap_or(&Value::Null);
-            differ(value, found).map(|path| format!(".{name}{path}"))
+            let lacks = differ(value, found);
+            let path = lacks.or_else(|| WHOLE.contains(&name.as_str()).then(|| differ(found, value))?);
+            path.map(|path| format!(".{name}{path}"))
         }),
         (Value::Array(wanted), Value::Array(live)) => lists(wanted, live),
         _ if wanted == live || is_empty(wanted) && is_empty(live) || same_quantity(wanted, live) => None,
@@ -141,6 +152,8 @@ mod tests {
     #[test_case(json!({"a": {"b": "1"}}), json!({"a": {"b": "2"}}) => Some("a.b".into()); "edited")]
     #[test_case(json!({"a": {"b": "1"}}), json!({}) => Some("a".into()); "removed")]
     #[test_case(json!({"a": {}, "b": [], "c": null}), json!({}) => None; "empty is absent")]
+    #[test_case(json!({"selector": {"a": "1"}}), json!({"selector": {"a": "1", "b": "2"}}) => Some("selector.b".into()); "selectors are ours as a whole")]
+    #[test_case(json!({"podSelector": {}}), json!({"podSelector": {}}) => None; "an empty selector")]
     #[test_case(json!({"a": false}), json!({}) => Some("a".into()); "false is a value")]
     #[test_case(json!({"a": "1024Mi"}), json!({"a": "1Gi"}) => None; "one amount in two spellings")]
     #[test_case(json!({"a": "0.5"}), json!({"a": "500m"}) => None; "half a core")]

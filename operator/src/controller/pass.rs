@@ -25,9 +25,10 @@ use crate::events::Note;
 use crate::observe::{ObserveError, World, observe};
 use crate::status::{self, Guard};
 
-/// Pause after a step, before the world is looked at again: nodes and controllers need a moment, and a loop that never
-/// ends would cost a core.
-const AFTER_STEP: Duration = Duration::from_millis(200);
+/// Least pause after a pass that had nothing to do.
+const IDLE_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Least pause after a step was given up: a plan that says "at once" would otherwise cost a core.
+const GIVEN_UP_PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ pub(super) async fn pass(context: &Context, triggered: &KvCluster) -> Result<Act
         Ok(cluster) => cluster,
         Err(refusal) => return refuse(context, &resource, &refusal).await,
     };
-    let mut world = observe(context, &cluster, &resource).await?;
+    let world = observe(context, &cluster, &resource).await?;
     let mut plan = kvorum_plan::plan(&cluster, &world.observed);
     let applied = apply(context, &cluster, &mut plan, &world).await;
     let acted = match &applied {
@@ -104,7 +105,6 @@ pub(super) async fn pass(context: &Context, triggered: &KvCluster) -> Result<Act
         // What the step counts on may be missing.
         Err(_) => Ok(Outcome::Nothing),
     };
-    world.members = None;
     report(context, &resource, &plan, &acted).await?;
     applied?;
     Ok(Action::requeue(pause(&plan, acted?)))
@@ -200,16 +200,18 @@ async fn publish(context: &Context, resource: &KvCluster, plan: &Plan) {
             reason: event.reason.to_owned(),
             action: event.action.to_owned(),
             text: event.note.clone(),
+            pod: event.slot.map(|slot| format!("{}-{slot}-0", resource.name_any())),
         };
         context.metrics.write("event");
         context.events.publish(&regarding, note).await;
     }
 }
 
-/// When to look again: soon after a step, otherwise when the plan says so.
+/// When to look again: when the plan says so, but not at once when nothing was done.
 fn pause(plan: &Plan, outcome: Outcome) -> Duration {
     match outcome {
-        Outcome::Done => plan.requeue_after.min(AFTER_STEP),
-        Outcome::GivenUp(_) | Outcome::Nothing => plan.requeue_after.max(AFTER_STEP),
+        Outcome::Done => plan.requeue_after,
+        Outcome::Nothing => plan.requeue_after.max(IDLE_PAUSE_MIN),
+        Outcome::GivenUp(_) => plan.requeue_after.max(GIVEN_UP_PAUSE_MIN),
     }
 }

@@ -40,7 +40,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let page = move || {
-        let text = metrics.render(leadership.epoch().is_some());
+        let text = metrics.render(leadership.leads());
         async move { ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response() }
     };
     let routes = Router::new()

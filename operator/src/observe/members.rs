@@ -33,16 +33,21 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// The way to the members of a cluster; `None` when the certificate is unusable.
+    /// The way to the members of a cluster. Without a certificate at hand (its Secret was deleted, and is made anew in
+    /// this very pass) the connections of the pass before serve once more, or else every member would seem silent.
     #[must_use]
-    pub fn members(&self, cluster: &Cluster, identity: &OperatorIdentity) -> Option<Members> {
+    pub fn members(&self, cluster: &Cluster, identity: Option<&OperatorIdentity>) -> Option<Members> {
         let key = format!("{}/{}", cluster.namespace, cluster.name);
-        let digest = Sha256::digest(format!("{}{}", identity.pair.certificate, identity.authority)).to_vec();
         let mut clients = self.clients.lock().expect("no code panics while it holds this lock");
-        if let Some((known, client)) = clients.get(&key)
-            && *known == digest
-        {
-            return Some(Members::new(client.clone()));
+        let known = clients
+            .get(&key)
+            .map(|(digest, client)| (digest.clone(), client.clone()));
+        let Some(identity) = identity else {
+            return known.map(|(_, client)| Members::new(client));
+        };
+        let digest = Sha256::digest(format!("{}{}", identity.pair.certificate, identity.authority)).to_vec();
+        if let Some((_, client)) = known.filter(|(known, _)| *known == digest) {
+            return Some(Members::new(client));
         }
         let client = match connect(cluster, identity) {
             Ok(client) => client,
