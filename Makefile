@@ -68,6 +68,12 @@ image: ## node and operator images from the release binaries, as tar files, with
 	@$(STEP) binaries -- $(MAKE) binaries
 	@$(STEP) images -- $(KUBE) images
 
+.PHONY: bench
+bench: ## puts and reads side by side with etcd 3.7.3, three members each: a first, small table
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(STEP) etcd -- $(SCRIPTS)/etcd
+	@$(STEP) bench -- cargo run --release --locked --bin kvorum-compare
+
 .PHONY: binaries
 binaries: # the release programs that the demo, the images and the black-box tests run
 	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e

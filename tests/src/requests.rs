@@ -35,8 +35,6 @@ pub struct Requests {
     /// Whether ranges may be answered from one member's own state: not where members are asked in turn, because they
     /// lag behind each other.
     pub serializable: bool,
-    /// Whether the history may be compacted.
-    pub compaction: bool,
 }
 
 impl Requests {
@@ -47,11 +45,10 @@ impl Requests {
             35..65 => ("kv/range", self.range()),
             65..77 => ("kv/deleterange", self.delete()),
             77..99 => ("kv/txn", self.txn(0)),
-            _ if self.compaction => (
+            _ => (
                 "kv/compaction",
                 json!({"revision": self.some_revision(), "physical": true}),
             ),
-            _ => ("kv/range", self.range()),
         }
     }
 

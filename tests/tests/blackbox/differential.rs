@@ -4,7 +4,7 @@
 //! clients older than 3.6; and the text of refusals that quote etcd's own JSON parser (none of these requests does).
 
 use kvorum_tests::cluster::Cluster;
-use kvorum_tests::etcd::{Etcd, number};
+use kvorum_tests::etcd::number;
 use kvorum_tests::reference::Reference;
 use kvorum_tests::requests::Requests;
 use kvorum_tests::seed;
@@ -45,13 +45,10 @@ async fn compare(members: usize, serializable: bool) {
     let cluster = Cluster::plain(members).await;
     let sides = cluster.everywhere();
     let (random, _) = seed::generator(&format!("differential, {members} member(s)"));
-    let compaction = serves_compaction(&sides[0]).await;
-    println!("compaction among the requests: {compaction}");
     let mut requests = Requests {
         random,
         revision: 1,
         serializable,
-        compaction,
     };
     let count = seed::count("KVORUM_DIFFERENTIAL_REQUESTS", REQUESTS);
     let (mut differences, mut refusals) = (Vec::new(), 0);
@@ -82,12 +79,6 @@ async fn compare(members: usize, serializable: bool) {
         "{count} requests, {refusals} of them refused alike, revision {}: no difference",
         requests.revision
     );
-}
-
-async fn serves_compaction(side: &Etcd) -> bool {
-    side.call("kv/compaction", &json!({"revision": "0"}))
-        .await
-        .is_ok_and(|reply| reply.status != 404)
 }
 
 #[tokio::test(flavor = "multi_thread")]
