@@ -16,6 +16,7 @@ pub mod engine_writer;
 pub mod forward;
 pub mod frame;
 pub mod leadership;
+pub mod line;
 pub mod log_index;
 pub mod log_records;
 pub mod log_store;

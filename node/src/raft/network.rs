@@ -1,5 +1,8 @@
 //! Calls to other members, as openraft makes them.
 //!
+//! Openraft bounds each question's time itself and gives up by dropping the future; nothing here may depend on being
+//! polled to the end.
+//!
 //! Must keep true: entries, questions and snapshots travel on connections of their own; the writer of a stream lives
 //! inside the stream that openraft drives, since one that outlived it would take entries that nobody answers for.
 
@@ -12,15 +15,17 @@ use openraft::OptionalSend;
 use openraft::alias::{SnapshotOf, VoteOf};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::task::JoinHandle;
 
 use super::frame::{self, Channel};
+use super::line::Line;
 use super::peers::Dialler;
 use super::snapshots::{Meta, SnapshotFile};
 use super::{MemberNode, Types};
@@ -44,6 +49,19 @@ pub enum Question {
     Transfer(TransferLeaderRequest<Types>),
 }
 
+/// The answer to a [`Question`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Response {
+    /// To a heartbeat or to entries.
+    Append(AppendEntriesResponse<Types>),
+    /// To a request for a vote, meant or hypothetical.
+    Vote(VoteResponse<Types>),
+    /// To a transfer of leadership.
+    Transfer(TransferLeaderResponse<Types>),
+    /// Consensus on that member has stopped.
+    Failed(String),
+}
+
 /// The head of a snapshot connection; the file's bytes follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SnapshotHead {
@@ -61,12 +79,27 @@ pub struct Network {
     dialler: Arc<Dialler>,
 }
 
+/// What openraft uses a link for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Entries, votes, snapshots, transfers.
+    General,
+    /// Heartbeats: each is a stream of one request, so they are asked on a line that stays, not dialled for.
+    Heartbeat,
+}
+
+type Calls = Line<Question, Response>;
+
 /// A link to one member, for one of openraft's purposes.
 pub struct Link {
     dialler: Arc<Dialler>,
     target: u64,
     node: MemberNode,
-    call: Option<PeerStream>,
+    purpose: Purpose,
+    calls: Option<Calls>,
+    /// A dial under way. It goes on when the question that started it is given up: a handshake that takes longer than
+    /// one heartbeat must end some time.
+    dialling: Option<JoinHandle<io::Result<Calls>>>,
 }
 
 impl Network {
@@ -80,39 +113,49 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &MemberNode) -> Link {
-        Link {
-            dialler: Arc::clone(&self.dialler),
-            target,
-            node: node.clone(),
-            call: None,
-        }
+        Link::new(Arc::clone(&self.dialler), target, node.clone(), Purpose::General)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &MemberNode) -> Link {
+        Link::new(Arc::clone(&self.dialler), target, node.clone(), Purpose::Heartbeat)
     }
 }
 
 impl Link {
-    /// Asks one question. A connection that fails is dropped; the next question dials anew.
-    async fn ask<T: DeserializeOwned>(
-        &mut self,
-        question: &Question,
-        option: &RPCOption,
-    ) -> Result<T, RPCError<Types>> {
-        let asking = async {
-            let mut stream = match self.call.take() {
-                Some(stream) => stream,
-                None => self.dialler.dial(self.target, &self.node, Channel::Call).await?,
-            };
-            frame::send(&mut stream, question).await?;
-            let answer = frame::expect(&mut stream).await?;
-            Ok::<_, io::Error>((answer, stream))
-        };
-        match tokio::time::timeout(option.hard_ttl(), asking).await {
-            Ok(Ok((answer, stream))) => {
-                self.call = Some(stream);
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(unreachable(error)),
-            Err(_) => Err(unreachable(io::ErrorKind::TimedOut.into())),
+    fn new(dialler: Arc<Dialler>, target: u64, node: MemberNode, purpose: Purpose) -> Self {
+        Self {
+            dialler,
+            target,
+            node,
+            purpose,
+            calls: None,
+            dialling: None,
         }
+    }
+
+    async fn ask(&mut self, question: Question) -> Result<Response, RPCError<Types>> {
+        let calls = self.calls().await.map_err(unreachable)?;
+        match calls.ask(question).await {
+            Ok(Response::Failed(reason)) => Err(unreachable(io::Error::other(reason))),
+            Ok(response) => Ok(response),
+            Err(error) => Err(unreachable(io::Error::other(error))),
+        }
+    }
+
+    /// The line for questions, dialled where there is none. May be given up and called again.
+    async fn calls(&mut self) -> io::Result<Calls> {
+        if let Some(calls) = self.calls.as_ref().filter(|calls| !calls.is_closed()) {
+            return Ok(calls.clone());
+        }
+        let dialling = self.dialling.get_or_insert_with(|| {
+            let (dialler, target, node) = (Arc::clone(&self.dialler), self.target, self.node.clone());
+            tokio::spawn(async move { dialler.dial(target, &node, Channel::Call).await.map(Line::start) })
+        });
+        let dialled = dialling.await;
+        self.dialling = None;
+        let calls = dialled.map_err(io::Error::other)??;
+        self.calls = Some(calls.clone());
+        Ok(calls)
     }
 
     async fn send_snapshot(
@@ -147,6 +190,11 @@ fn unreachable(error: io::Error) -> RPCError<Types> {
     RPCError::Unreachable(Unreachable::new(&error))
 }
 
+/// A peer of another version, perhaps; to openraft it is as good as gone.
+fn misunderstood(response: &Response) -> RPCError<Types> {
+    unreachable(io::Error::other(format!("an answer to another question: {response:?}")))
+}
+
 type AppendResults<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
 impl RaftNetworkV2<Types> for Link {
@@ -155,19 +203,25 @@ impl RaftNetworkV2<Types> for Link {
     async fn append_entries(
         &mut self,
         rpc: AppendEntriesRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        self.ask(&Question::Append(rpc), &option).await
+        match self.ask(Question::Append(rpc)).await? {
+            Response::Append(response) => Ok(response),
+            other => Err(misunderstood(&other)),
+        }
     }
 
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> BoxFuture<'s, Result<AppendResults<'s>, RPCError<Types>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
+        if self.purpose == Purpose::Heartbeat {
+            return stream_append_sequential(self, input, option);
+        }
         Box::pin(async move {
             let stream = self
                 .dialler
@@ -184,17 +238,23 @@ impl RaftNetworkV2<Types> for Link {
     async fn vote(
         &mut self,
         rpc: VoteRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask(&Question::Vote(rpc), &option).await
+        match self.ask(Question::Vote(rpc)).await? {
+            Response::Vote(response) => Ok(response),
+            other => Err(misunderstood(&other)),
+        }
     }
 
     async fn pre_vote(
         &mut self,
         rpc: VoteRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask(&Question::PreVote(rpc), &option).await
+        match self.ask(Question::PreVote(rpc)).await? {
+            Response::Vote(response) => Ok(response),
+            other => Err(misunderstood(&other)),
+        }
     }
 
     async fn full_snapshot(
@@ -215,9 +275,12 @@ impl RaftNetworkV2<Types> for Link {
     async fn transfer_leader(
         &mut self,
         request: TransferLeaderRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        self.ask(&Question::Transfer(request), &option).await
+        match self.ask(Question::Transfer(request)).await? {
+            Response::Transfer(response) => Ok(response),
+            other => Err(misunderstood(&other)),
+        }
     }
 }
 

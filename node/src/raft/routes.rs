@@ -11,9 +11,10 @@ use openraft::raft::StreamAppendResult;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 
 use super::frame::{self, Channel, Greeting, Hello, MAGIC};
-use super::network::{Question, SnapshotHead};
+use super::line;
+use super::network::{Question, Response, SnapshotHead};
 use super::snapshots::SnapshotFile;
-use super::{Raft, Types, forward};
+use super::{Raft, Types};
 use crate::service::Service;
 use crate::tls::PeerStream;
 
@@ -47,9 +48,9 @@ pub async fn serve(service: &Service, mut stream: PeerStream) -> io::Result<()> 
     let raft = service.raft()?;
     match hello.channel {
         Channel::Append => append(raft, stream).await,
-        Channel::Call => call(raft, stream).await,
+        Channel::Call => line::serve(stream, |question| answer(raft.clone(), question)).await,
         Channel::Snapshot => snapshot(service, raft, stream).await,
-        Channel::Forward => forward::serve(service, stream).await,
+        Channel::Forward => line::serve(stream, |ask| service.clone().reply(ask)).await,
     }
 }
 
@@ -92,28 +93,22 @@ where
     Ok(())
 }
 
-async fn call(raft: &Raft, mut stream: PeerStream) -> io::Result<()> {
-    while let Some(question) = frame::receive(&mut stream).await? {
-        match question {
-            Question::Append(request) => {
-                let answer = raft.append_entries(request).await.map_err(io::Error::other)?;
-                frame::send(&mut stream, &answer).await?;
-            }
-            Question::Vote(request) => {
-                let answer = raft.vote(request).await.map_err(io::Error::other)?;
-                frame::send(&mut stream, &answer).await?;
-            }
-            Question::PreVote(request) => {
-                let answer = raft.pre_vote(request).await.map_err(io::Error::other)?;
-                frame::send(&mut stream, &answer).await?;
-            }
-            Question::Transfer(request) => {
-                let answer = raft.handle_transfer_leader(request).await.map_err(io::Error::other)?;
-                frame::send(&mut stream, &answer).await?;
-            }
-        }
-    }
-    Ok(())
+async fn answer(raft: Raft, question: Question) -> Response {
+    let answered = match question {
+        Question::Append(request) => raft.append_entries(request).await.map(Response::Append).map_err(text),
+        Question::Vote(request) => raft.vote(request).await.map(Response::Vote).map_err(text),
+        Question::PreVote(request) => raft.pre_vote(request).await.map(Response::Vote).map_err(text),
+        Question::Transfer(request) => raft
+            .handle_transfer_leader(request)
+            .await
+            .map(Response::Transfer)
+            .map_err(text),
+    };
+    answered.unwrap_or_else(Response::Failed)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 async fn snapshot(service: &Service, raft: &Raft, mut stream: PeerStream) -> io::Result<()> {

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::proposals::leader_may_have_changed;
 use super::{REQUEST_TIME_MAX, Service};
-use crate::raft::forward::{Ask, ForwardError, Reply};
+use crate::raft::forward::{Ask, Reply};
 use crate::raft::leadership::Leadership;
+use crate::raft::line::LineError;
 
 impl Service {
     /// Waits until local state includes everything acknowledged before this call.
@@ -64,9 +65,7 @@ impl Service {
             Ok(Reply::ReadIndex(index)) => Some(Ok(index)),
             Ok(Reply::Failed(refusal)) => Some(Err(refusal)),
             // Asking again changes nothing, so a lost question is simply asked again.
-            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::Done) | Err(ForwardError::NotSent | ForwardError::Lost) => {
-                None
-            }
+            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::Done) | Err(LineError::NotSent | LineError::Lost) => None,
         }
     }
 

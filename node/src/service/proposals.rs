@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{REQUEST_TIME_MAX, Service};
-use crate::raft::forward::{Ask, ForwardError, Reply};
+use crate::raft::forward::{Ask, Reply};
 use crate::raft::leadership::Leadership;
+use crate::raft::line::LineError;
 use crate::raft::{Answer, MemberNode, Proposal};
 
 /// What one attempt at a proposal came to.
@@ -77,13 +78,13 @@ impl Service {
         match self.inner.node.forwarder.ask(leader, node, Ask::Propose(bytes)).await {
             Ok(Reply::Answer(answer)) => Attempt::Done(Ok(answer)),
             Ok(Reply::Failed(refusal)) => Attempt::Done(Err(refusal)),
-            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::Done) | Err(ForwardError::NotSent) => Attempt::NotTaken,
-            Err(ForwardError::Lost) => Attempt::Done(Err(Refusal::TimeoutConnectionLost)),
+            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::Done) | Err(LineError::NotSent) => Attempt::NotTaken,
+            Err(LineError::Lost) => Attempt::Done(Err(Refusal::TimeoutConnectionLost)),
         }
     }
 
     /// Answers what another member passed on: only as leader, never passing on again.
-    pub async fn reply(&self, ask: Ask) -> Reply {
+    pub async fn reply(self, ask: Ask) -> Reply {
         match ask {
             Ask::Propose(bytes) => match self.propose_here(bytes).await {
                 Attempt::Done(Ok(answer)) => Reply::Answer(answer),
