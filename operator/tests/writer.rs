@@ -1,6 +1,8 @@
 //! What reaches the API server when an object is made as wanted: nothing at rest, one apply when it was edited, and
 //! deletions that name the very object. The API server here is a function that records what it is asked.
 
+#![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -128,7 +130,7 @@ async fn a_deletion_names_the_very_object_and_one_that_is_gone_is_no_failure() {
         (StatusCode::CONFLICT, true),
         (StatusCode::FORBIDDEN, false),
     ] {
-        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "x", "code": status.as_u16(), "reason": "", "message": ""});
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": status.as_u16(), "reason": "", "message": ""});
         let (client, calls) = server(move |_| (status, answer.clone()));
         let metrics = Metrics::default();
         let mut live = config("a");
@@ -175,8 +177,8 @@ fn lease_server() -> Client {
             body["metadata"]["resourceVersion"] = json!(version.to_string());
             (version, body)
         };
-        let refused = |code: u16| {
-            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "", "message": ""});
+        let refused = |code: u16, reason: &str| {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": ""});
             (StatusCode::from_u16(code).unwrap(), status)
         };
         let seen = body["metadata"]["resourceVersion"]
@@ -184,10 +186,10 @@ fn lease_server() -> Client {
             .and_then(|version| version.parse().ok());
         match (method.as_str(), &*kept) {
             ("GET", Some((_, lease))) => return (StatusCode::OK, lease.clone()),
-            ("GET", None) => return refused(404),
+            ("GET", None) => return refused(404, "NotFound"),
             ("POST", None) => *kept = Some(versioned(1, body.clone())),
             ("PUT", Some((version, _))) if seen == Some(*version) => *kept = Some(versioned(version + 1, body.clone())),
-            _ => return refused(409),
+            _ => return refused(409, "Conflict"),
         }
         (StatusCode::OK, kept.as_ref().unwrap().1.clone())
     });
