@@ -34,6 +34,18 @@ fn directives(level: &str) -> String {
     }
 }
 
+/// An error with its causes, in one line: our errors do not repeat them.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
 /// From here on a panic anywhere ends the process.
 pub fn abort_on_panic() {
     let print = std::panic::take_hook();

@@ -106,7 +106,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file of `--config-file` could not be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}")]
     Unreadable {
         /// The file named by the flag.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     /// The file is not YAML, or names a setting that does not exist.
-    #[error("configuration file {path}: {source}")]
+    #[error("the configuration file {path} makes no sense")]
     Malformed {
         /// The file named by the flag.
         path: PathBuf,
@@ -185,6 +185,7 @@ fn parse_file(path: &Path, text: &str) -> Result<Settings, SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::in_full;
 
     #[test]
     fn the_nearest_setting_wins() {
@@ -205,11 +206,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_setting_is_refused_with_its_place() {
-        let error = parse_file(Path::new("k.yaml"), "name: a\nlisten-client-url: b\n")
-            .unwrap_err()
-            .to_string();
+        let error = in_full(&parse_file(Path::new("k.yaml"), "name: a\nlisten-client-url: b\n").unwrap_err());
         assert!(
-            error.starts_with("configuration file k.yaml: unknown field `listen-client-url`"),
+            error.starts_with("the configuration file k.yaml makes no sense: unknown field `listen-client-url`"),
             "{error}"
         );
     }
@@ -225,7 +224,7 @@ mod tests {
             config_file: Some("/nonexistent/k.yaml".into()),
             ..Settings::default()
         };
-        let error = settings.with_file().unwrap_err().to_string();
+        let error = in_full(&settings.with_file().unwrap_err());
         assert!(
             error.starts_with("cannot read the configuration file /nonexistent/k.yaml: "),
             "{error}"

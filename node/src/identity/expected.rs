@@ -28,7 +28,7 @@ pub struct Expected {
 #[derive(Debug, thiserror::Error)]
 pub enum ExpectedError {
     /// A file is there but cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,

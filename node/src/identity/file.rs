@@ -40,7 +40,7 @@ pub enum Found {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The system refused.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read or written")]
     Io {
         /// File or directory.
         path: PathBuf,

@@ -22,7 +22,7 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum TlsError {
         what: String,
     },
     /// The files do not work together: the key is not the certificate's, or a CA is unusable.
-    #[error("{path} cannot be used: {source}")]
+    #[error("{path} cannot be used")]
     Unusable {
         /// The certificate file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// The CA file cannot verify anybody.
-    #[error("{path} cannot verify certificates: {source}")]
+    #[error("{path} cannot verify certificates")]
     UnusableCa {
         /// The CA file.
         path: PathBuf,

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Tls, TlsError};
+use crate::telemetry::in_full;
 
 /// How often the files are read. A mounted Secret itself takes tens of seconds to change; reading six small files is
 /// cheap.
@@ -74,7 +75,7 @@ fn report(port: &str, outcome: Option<Result<bool, TlsError>>, counts: &Counts, 
         }
         Some(Err(error)) => {
             counts.failures.fetch_add(1, Ordering::Relaxed);
-            let text = error.to_string();
+            let text = in_full(&error);
             if last_failure.as_ref() != Some(&text) {
                 tracing::error!(
                     port,

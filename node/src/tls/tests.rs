@@ -12,6 +12,7 @@ use kvorum_api::Id;
 
 use super::testing::{Authority, CLUSTER, Leaf, cluster};
 use super::*;
+use crate::telemetry::in_full;
 
 /// What each side of one connection saw: the other side's name, or why there is none.
 type Seen = Result<String, String>;
@@ -101,7 +102,7 @@ async fn an_expired_member_is_turned_away() {
 fn a_peer_certificate_must_name_a_member(leaf: Leaf, expected: &str) {
     let dir = tempfile::tempdir().unwrap();
     let files = Authority::new("peers").write(dir.path(), "peer", leaf);
-    let error = PeerTls::load(files).err().unwrap().to_string();
+    let error = in_full(&PeerTls::load(files).err().unwrap());
     assert!(error.ends_with(expected), "{error}");
 }
 
@@ -118,7 +119,7 @@ fn new_files_are_taken_up_and_bad_ones_are_not() {
     ca.write(dir.path(), "peer", Leaf::named(CLUSTER, "a"));
     let new_key = fs::read(&files.key).unwrap();
     fs::write(&files.key, &old_key).unwrap();
-    let error = tls.reload().unwrap_err().to_string();
+    let error = in_full(&tls.reload().unwrap_err());
     assert!(
         error.contains("peer.crt cannot be used: keys may not be consistent"),
         "{error}"
@@ -133,7 +134,7 @@ fn new_files_are_taken_up_and_bad_ones_are_not() {
 
     tls.pin();
     ca.write(dir.path(), "peer", Leaf::named(0xbad, "a"));
-    let error = tls.reload().unwrap_err().to_string();
+    let error = in_full(&tls.reload().unwrap_err());
     expect!["the new certificate is for kvorum://0000000000000bad/a, but this is kvorum://00000000000000c1/a"]
         .assert_eq(error.split_once(": ").unwrap().1);
     fs::remove_file(&files.cert).unwrap();
@@ -200,7 +201,7 @@ fn unusable_files_are_named(which: &str, content: &str, expected: &str) {
         _ => files.ca.as_ref().unwrap(),
     };
     fs::write(path, content).unwrap();
-    let error = ClientTls::load(files, false).err().unwrap().to_string();
+    let error = in_full(&ClientTls::load(files, false).err().unwrap());
     assert!(error.contains(expected), "{error}");
 }
 
