@@ -7,5 +7,6 @@
 pub mod demonstration;
 pub mod door;
 pub mod ledger;
+pub mod pause;
 pub mod wire;
 pub mod workload;

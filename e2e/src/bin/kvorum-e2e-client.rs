@@ -5,12 +5,12 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use kvorum_e2e::client::demonstration;
 use kvorum_e2e::client::door::Door;
+use kvorum_e2e::client::pause::pause;
 use kvorum_e2e::client::wire::Address;
 use kvorum_e2e::client::workload::{Plan, Workload};
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -110,7 +110,7 @@ async fn run(workload: Arc<Workload>, seconds: Option<u64>, listen: SocketAddr) 
 
 async fn alarm(seconds: Option<u64>) {
     match seconds {
-        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        Some(seconds) => pause(seconds.saturating_mul(1000)).await,
         None => std::future::pending().await,
     }
 }

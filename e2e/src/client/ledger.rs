@@ -3,7 +3,7 @@
 
 use crate::history::{Action, Entry, Outcome, Verdict, check};
 use crate::report::{End, Missing, Report, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -198,7 +198,7 @@ fn missing(entries: &[Entry], held: &BTreeMap<String, Option<String>>) -> Vec<Mi
         Action::Get | Action::Delete => None,
     };
     let mut ended: BTreeMap<(&str, String), u64> = BTreeMap::new();
-    let mut deleted: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
+    let mut deleted: BTreeSet<&str> = BTreeSet::new();
     for entry in entries {
         if let (Some(value), Outcome::Written, Some(at)) = (written(entry), &entry.outcome, entry.completed_ns) {
             ended.insert((&entry.key, value), at);
@@ -275,7 +275,10 @@ mod tests {
     fn a_gap_counts_while_it_is_open() {
         let ledger = Ledger::default();
         ledger.mark("quiet");
-        std::thread::sleep(Duration::from_millis(5));
+        let marked_ns = ledger.now_ns();
+        while ledger.now_ns() < marked_ns + 5_000_000 {
+            std::thread::yield_now();
+        }
         assert!(ledger.report().step("quiet").unwrap().longest_gap_ms >= 5.0);
     }
 }

@@ -11,7 +11,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -132,7 +131,7 @@ impl Workload {
                 self.plan.pause_ms
             };
             if pause > 0 {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                super::pause::pause(pause).await;
             }
         }
     }
@@ -184,7 +183,7 @@ impl Workload {
                     held.push((key, value));
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(READ_BACK_PAUSE_MS)).await;
+                super::pause::pause(READ_BACK_PAUSE_MS).await;
             }
         }
         held

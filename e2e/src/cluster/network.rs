@@ -8,6 +8,7 @@ use super::commands;
 use super::topology::{BRIDGE, CABLE_PREFIX, HOST_ADDRESS, NETNS_PREFIX, NODE_NETWORK, NODE_PREFIX, Node};
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Refuses to start where the machine already uses the addresses for something else.
 pub fn require_free_addresses() -> Result<()> {
@@ -23,10 +24,24 @@ pub fn require_free_addresses() -> Result<()> {
     Ok(())
 }
 
-/// Makes the bridge and all nodes' namespaces.
-pub fn make(nodes: &[Node]) -> Result<()> {
+/// The state folder of the cluster whose bridge is on this machine, if there is one.
+pub fn owner() -> Option<PathBuf> {
+    let alias = fs::read_to_string(format!("/sys/class/net/{BRIDGE}/ifalias")).ok()?;
+    Some(PathBuf::from(alias.trim())).filter(|folder| folder.is_absolute())
+}
+
+/// Makes the bridge, which says whose it is, and all nodes' namespaces.
+pub fn make(nodes: &[Node], state: &Path) -> Result<()> {
+    commands::run(["ip", "link", "add", BRIDGE, "type", "bridge"])?;
+    commands::run([
+        "ip".as_ref(),
+        "link".as_ref(),
+        "set".as_ref(),
+        BRIDGE.as_ref(),
+        "alias".as_ref(),
+        state.as_os_str(),
+    ])?;
     let mut batch = vec![
-        format!("link add {BRIDGE} type bridge"),
         format!("addr add {HOST_ADDRESS}/{NODE_PREFIX} dev {BRIDGE}"),
         format!("link set {BRIDGE} up"),
     ];

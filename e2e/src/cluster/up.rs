@@ -101,6 +101,7 @@ pub fn up(count: u8, progress: &Progress) -> Result<bool> {
     let site = Site::of_this_machine()?;
     toolchain::build(&site.cache, &CLUSTER.iter().collect::<Vec<_>>(), progress)?;
     let _lock = toolchain::hold(&site.cache.lock("cluster"))?;
+    down::require_own(&site)?;
     let nodes = Node::first(count);
     if status::healthy(&site, &nodes) {
         return Ok(false);
@@ -172,7 +173,7 @@ fn prepare(site: &Site, nodes: &[Node], record: &mut Record) -> Result<()> {
     make_folder_outside(Path::new("/var/lib/cni"), layout, record)?;
     tunables::set(layout, record)?;
     site.cgroups.prepare(nodes)?;
-    network::make(nodes)?;
+    network::make(nodes, layout.root())?;
     write_certificates(layout, nodes)?;
     fs::write(layout.settings().join("Corefile"), settings::corefile(layout))?;
     fs::write(layout.settings().join("audit-policy.json"), settings::audit_policy())?;

@@ -14,7 +14,7 @@ use kvorum_e2e::cluster::up::Site;
 use kvorum_e2e::cluster::wait::Progress;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ use tokio::process::{Child, Command};
 
 /// How long one request or one `kubectl` may take, as a rule.
 pub(crate) const CALL_SECONDS_MAX: u64 = 60;
+
+/// How long `helm` may wait for what it installs.
+const HELM_SECONDS_MAX: u64 = 180;
 
 /// Kinds that scenarios look at, with where the API server keeps them.
 const KINDS: &[(&str, &str)] = &[
@@ -53,6 +56,7 @@ struct Inner {
     _proxy: Child,
     base: String,
     kubectl: PathBuf,
+    helm: PathBuf,
     kubeconfig: OsString,
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -63,11 +67,7 @@ impl Api {
         let site = Site::of_this_machine()?;
         let kubeconfig = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty());
         let kubeconfig = kubeconfig.unwrap_or_else(|| site.layout.kubeconfig(ADMIN).into());
-        let own = site.programs.path("kubectl");
-        let kubectl = match own.is_absolute() {
-            true => own,
-            false => toolchain::user_programs(&site.cache, &Progress::quiet())?.path("kubectl"),
-        };
+        let (kubectl, helm) = programs(&site)?;
         let mut proxy = Command::new(&kubectl)
             .args(["proxy", "--port=0"])
             .env("KUBECONFIG", &kubeconfig)
@@ -90,6 +90,7 @@ impl Api {
                 _proxy: proxy,
                 base,
                 kubectl,
+                helm,
                 kubeconfig,
                 http,
             }),
@@ -122,7 +123,16 @@ impl Api {
 
     /// Runs `kubectl` with something on its standard input; returns its standard output.
     pub(crate) async fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(&self.inner.kubectl)
+        self.run(&self.inner.kubectl, arguments, input, CALL_SECONDS_MAX).await
+    }
+
+    /// Runs `helm`, which may take its time.
+    pub(crate) async fn helm(&self, arguments: &[&str]) -> Result<String> {
+        self.run(&self.inner.helm, arguments, "", HELM_SECONDS_MAX).await
+    }
+
+    async fn run(&self, program: &Path, arguments: &[&str], input: &str, seconds: u64) -> Result<String> {
+        let mut child = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", &self.inner.kubeconfig)
             .stdin(Stdio::piped())
@@ -136,13 +146,27 @@ impl Api {
             .expect("standard input was asked for")
             .write_all(input.as_bytes())
             .await?;
-        let output = tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), child.wait_with_output()).await;
-        let shown = arguments.join(" ");
-        let output = output.with_context(|| format!("kubectl {shown} took too long"))??;
+        let output = tokio::time::timeout(Duration::from_secs(seconds), child.wait_with_output()).await;
+        let shown = format!(
+            "{} {}",
+            program.file_name().unwrap_or_default().display(),
+            arguments.join(" ")
+        );
+        let output = output.with_context(|| format!("`{shown}` took too long"))??;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {shown}: {}", stderr.trim());
+        ensure!(output.status.success(), "`{shown}`: {}", stderr.trim());
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// `kubectl` and `helm`: the cluster's own, or the user's.
+fn programs(site: &Site) -> Result<(PathBuf, PathBuf)> {
+    let own = &site.programs;
+    let found = match own.path("kubectl").is_absolute() {
+        true => own.clone(),
+        false => toolchain::user_programs(&site.cache, &Progress::quiet())?,
+    };
+    Ok((found.path("kubectl"), found.path("helm")))
 }
 
 /// Where the API server keeps a namespace's objects of this kind.

@@ -1,8 +1,8 @@
 //! The Kubernetes scenarios: each has a namespace of its own, applies YAML as a user would, breaks something, and checks
 //! all the while what must stay true. They need a cluster with the images on it: `make e2e` brings both.
 //!
-//! `world` is the stage (namespaces, waiting, what is shown after a failure), `api` speaks to the API server, `crowd` runs
-//! the workload. Every other module is a scenario.
+//! `world` is the stage (namespaces, waiting, what is shown after a failure), `api` speaks to the API server, `operator`
+//! sees to it that there is one, `crowd` runs the workload. Every other module is a scenario.
 
 #![allow(
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 
 mod api;
 mod crowd;
+mod operator;
 mod world;
 
 mod first_cluster;

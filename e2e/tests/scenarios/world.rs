@@ -6,6 +6,7 @@
 use crate::api::{Api, CALL_SECONDS_MAX, path_of};
 use anyhow::{Context, Result, bail};
 use hyper::Method;
+use kvorum_e2e::client::pause::pause;
 use serde_json::Value;
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -183,7 +184,7 @@ impl Namespace {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) if late => bail!("waited {seconds} s for {what}, in vain"),
                 Err(error) if late => return Err(error).with_context(|| format!("waited {seconds} s for {what}")),
-                Ok(None) | Err(_) => tokio::time::sleep(Duration::from_millis(LOOK_MS)).await,
+                Ok(None) | Err(_) => pause(LOOK_MS).await,
             }
         }
     }
@@ -223,6 +224,14 @@ impl Namespace {
 pub(crate) fn is_ready(object: &Value) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|all| all.iter().any(|it| it["type"] == "Ready" && it["status"] == "True"))
+}
+
+/// Whether nobody else keeps the processors busy, so that a bound on time says something about Kvorum.
+pub(crate) fn machine_is_quiet() -> bool {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    load < 2.0 * processors as f64
 }
 
 fn text_or_error(result: Result<String>) -> String {
