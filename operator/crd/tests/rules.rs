@@ -3,6 +3,9 @@
 //! Types, enums and lengths are the API server's to check and are not looked at here; `e2e` dry-runs bad specs against a
 //! real one.
 
+// Whole files of tests: here an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
 use kube::core::cel::{validate_cel, validate_cel_update};
 use kvorum_crd::KvCluster;
 use serde_json::{Value, json};

@@ -33,6 +33,7 @@ pub mod names;
 pub mod objects;
 pub mod observed;
 pub mod rollout;
+mod status;
 pub mod step;
 #[cfg(test)]
 mod testing;
@@ -91,7 +92,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     if let (Step::Discard { slot, .. }, Some(objects)) = (&step, &mut objects) {
         objects.members.remove(slot);
     }
-    let status = conditions::status(&view, objects.as_ref(), &templates, &step);
+    let status = status::build(&view, objects.as_ref(), &templates, &step);
     let events = events::events(&view, &step, &status);
     Plan {
         objects,
@@ -106,7 +107,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
 #[must_use]
 pub fn refuse(generation: i64, refusal: &Refusal, observed: &Observed) -> Plan {
     let note = refusal.to_string();
-    let status = conditions::refused(&observed.status, generation, &note, observed.now);
+    let status = status::refused(&observed.status, generation, &note, observed.now);
     let told = status.conditions == observed.status.conditions;
     let event = Event {
         severity: Severity::Warning,

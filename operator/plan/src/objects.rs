@@ -12,6 +12,7 @@ pub mod access;
 pub mod budget;
 pub mod certificates;
 pub mod config;
+mod pod;
 pub mod services;
 pub mod statefulset;
 

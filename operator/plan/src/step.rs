@@ -72,7 +72,7 @@ pub enum Step {
         /// The pod's uid.
         pod_uid: String,
         /// Whether a healthy voter is lost meanwhile. When it is, before it: ask every voter live, and give up unless
-        /// all of them still serve.
+        /// all of them still serve. When it is not: ask this node live, and give up if it serves as a voter after all.
         healthy: bool,
     },
     /// Clear away what is left of a slot that is no member: delete its StatefulSet and its volume claim, each by uid.

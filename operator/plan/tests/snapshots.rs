@@ -3,6 +3,9 @@
 //! `UPDATE=1 cargo test -p kvorum-plan --test snapshots` writes the plans anew; the difference is what is reviewed. A case
 //! with `show: objects` shows every object in full, the others only what changes from case to case.
 
+// Whole files of tests: here an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
 use kvorum_crd::KvCluster;
 use kvorum_plan::objects::{Action, Authority, AuthorityKind, Leaf, LeafKind, Objects};
 use kvorum_plan::observed::{AuthoritySeen, Certificates, LeafSeen};

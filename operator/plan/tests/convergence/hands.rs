@@ -6,8 +6,8 @@
 use crate::dice::Dice;
 use crate::world::{Claim, Disk, Group, Set, World};
 use k8s_openapi::jiff::SignedDuration;
-use kvorum_crd::status::BootstrapPhase;
-use kvorum_plan::names::{MemberId, Slot};
+use kvorum_crd::status::{Bootstrap, BootstrapPhase};
+use kvorum_plan::names::{ClusterId, MemberId, Slot};
 use kvorum_plan::objects::{Action, Leaf, LeafKind, Objects};
 use kvorum_plan::observed::{AuthoritySeen, LeafSeen, Member, Observed, Role};
 use kvorum_plan::{Cluster, Plan, Settings, Step, plan};
@@ -121,6 +121,7 @@ impl Hands {
             uid: claim_uid,
             cluster,
             deleting: false,
+            kept: false,
             disk: Disk::default(),
         });
     }
@@ -133,30 +134,8 @@ impl Hands {
                 cluster_id,
                 member_id,
             } => {
-                let status = world.status();
-                let live = status
-                    .bootstrap
-                    .is_some_and(|b| b.phase == BootstrapPhase::Intended && b.member_id == member_id.to_string());
-                let running = world.running(*slot) == Some(*member_id);
-                if live && running && status.cluster_id == Some(cluster_id.to_string()) && !already(world, *slot) {
-                    self.begun += 1;
-                    let first = Member {
-                        id: *member_id,
-                        name: cluster.name.member(*slot),
-                        role: Role::Voter,
-                    };
-                    let members = vec![first];
-                    world.group = Some(Group {
-                        id: *cluster_id,
-                        members,
-                        leader: Some(*member_id),
-                        term: 1,
-                        last_index: 1,
-                    });
-                    let disk = &mut world.places.get_mut(slot).unwrap().claim.as_mut().unwrap().disk;
-                    disk.cluster = Some(*cluster_id);
-                    disk.known = world.group.as_ref().unwrap().members.clone();
-                }
+                let name = cluster.name.member(*slot);
+                self.begun += u32::from(begin(world, *slot, name, *cluster_id, *member_id));
             }
             Step::AddLearner { id, name, .. } => change_members(world, |members| {
                 if !members.iter().any(|member| member.id == *id) {
@@ -194,15 +173,7 @@ impl Hands {
                     group.term += 1;
                 }
             }
-            Step::RestartPod { slot, pod_uid, healthy } => {
-                let others_serve = !healthy || all_voters_serve(world);
-                let pod = world.places.get_mut(slot).and_then(|place| place.pod.as_mut());
-                if let Some(pod) = pod.filter(|pod| pod.uid == *pod_uid && others_serve) {
-                    pod.terminating = true;
-                    pod.process = None;
-                    pod.ready_since = None;
-                }
-            }
+            Step::RestartPod { slot, pod_uid, healthy } => restart(world, *slot, pod_uid, *healthy),
             Step::Discard {
                 slot,
                 statefulset_uid,
@@ -256,6 +227,44 @@ impl Hands {
                 pod.process = None;
             }
         }
+    }
+}
+
+/// The bootstrap call, after the live read that the resource still says so; whether a cluster was begun.
+fn begin(world: &mut World, slot: Slot, name: String, cluster_id: ClusterId, member_id: MemberId) -> bool {
+    let status = world.status();
+    let intends = |b: Bootstrap| b.phase == BootstrapPhase::Intended && b.member_id == member_id.to_string();
+    let live = status.bootstrap.is_some_and(intends) && status.cluster_id == Some(cluster_id.to_string());
+    if !live || world.running(slot) != Some(member_id) || already(world, slot) {
+        return false;
+    }
+    let members = vec![Member {
+        id: member_id,
+        name,
+        role: Role::Voter,
+    }];
+    let claim = world.places.get_mut(&slot).and_then(|place| place.claim.as_mut());
+    let disk = &mut claim.expect("a running node has a disk").disk;
+    disk.cluster = Some(cluster_id);
+    disk.known.clone_from(&members);
+    world.group = Some(Group {
+        id: cluster_id,
+        members,
+        leader: Some(member_id),
+        term: 1,
+        last_index: 1,
+    });
+    true
+}
+
+/// Deletes a pod by uid, after the live read that all voters serve if it is a healthy voter's.
+fn restart(world: &mut World, slot: Slot, uid: &str, healthy: bool) {
+    let others_serve = !healthy || all_voters_serve(world);
+    let pod = world.places.get_mut(&slot).and_then(|place| place.pod.as_mut());
+    if let Some(pod) = pod.filter(|pod| pod.uid == uid && others_serve) {
+        pod.terminating = true;
+        pod.process = None;
+        pod.ready_since = None;
     }
 }
 

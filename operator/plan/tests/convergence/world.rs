@@ -27,6 +27,8 @@ pub(crate) struct Claim {
     pub(crate) uid: String,
     pub(crate) cluster: ClusterId,
     pub(crate) deleting: bool,
+    /// Kept from an earlier resource of the same name.
+    pub(crate) kept: bool,
     pub(crate) disk: Disk,
 }
 
@@ -404,7 +406,7 @@ fn seen(place: &Place) -> SlotSeen {
         claim: place.claim.as_ref().map(|claim| ClaimSeen {
             uid: claim.uid.clone(),
             cluster_id: Some(claim.cluster),
-            kept: false,
+            kept: claim.kept,
             deleting: claim.deleting,
             owned: false,
         }),
