@@ -24,6 +24,7 @@ pub mod process;
 pub mod programs;
 pub mod record;
 pub mod settings;
+pub mod site;
 pub mod status;
 pub mod toolchain;
 pub mod topology;

@@ -10,7 +10,7 @@ pub mod list;
 
 use crate::cluster::components::{CRANE, Component};
 use crate::cluster::external::Elsewhere;
-use crate::cluster::up::Site;
+use crate::cluster::site::Site;
 use crate::cluster::wait::Progress;
 use crate::cluster::{commands, nodes, programs, toolchain};
 use anyhow::{Context, Result, ensure};

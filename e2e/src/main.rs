@@ -3,119 +3,26 @@
 //!
 //! Answers go to standard output, progress to standard error.
 
+mod arguments;
+
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, Subcommand, ValueEnum};
+use arguments::{Arguments, Format, NodeAction, Task};
+use clap::Parser;
 use kvorum_e2e::cluster::authority::ADMIN;
 use kvorum_e2e::cluster::components::{CLUSTER, CRANE};
 use kvorum_e2e::cluster::external::{self, Elsewhere};
 use kvorum_e2e::cluster::layout::Cache;
 use kvorum_e2e::cluster::record::Record;
+use kvorum_e2e::cluster::site::Site;
 use kvorum_e2e::cluster::topology::Node;
-use kvorum_e2e::cluster::up::{self, Site};
 use kvorum_e2e::cluster::wait::Progress;
-use kvorum_e2e::cluster::{down, leftovers, nodes, status, toolchain};
+use kvorum_e2e::cluster::{down, leftovers, nodes, status, toolchain, up};
 use kvorum_e2e::images::{self, Assembled};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-
-#[derive(Parser)]
-#[command(
-    name = "kvorum-e2e",
-    version,
-    about = "A real Kubernetes on this machine, and the images that run on it"
-)]
-struct Arguments {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// Build the programs of the cluster; a second time costs nothing
-    Build,
-    /// Bring the cluster up, or say that it runs
-    Up {
-        /// How many nodes
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
-        nodes: u8,
-    },
-    /// Take the cluster down and leave nothing behind
-    Down,
-    /// Tell the cluster's state; exit status 1 when it is not well
-    Status {
-        /// For people or for programs
-        #[arg(short, long, default_value = "text")]
-        output: Format,
-    },
-    /// Import image archives into every node
-    LoadImage {
-        /// Archives as `docker save` writes them
-        #[arg(required = true)]
-        archives: Vec<PathBuf>,
-    },
-    /// Put images together from release binaries and bring them to the cluster, if one runs
-    Images {
-        /// Which images; all of them when none is named
-        names: Vec<String>,
-        /// Where the release binaries lie; beside this program, unless told
-        #[arg(long)]
-        binaries: Option<PathBuf>,
-        /// For people or for programs
-        #[arg(short, long, default_value = "text")]
-        output: Format,
-    },
-    /// Print the path of the cluster's kubeconfig
-    Kubeconfig {
-        /// Print a line for the shell instead: export KUBECONFIG=…
-        #[arg(long)]
-        export: bool,
-    },
-    /// List everything of the cluster that is still on this machine; exit status 1 when there is anything
-    Leftovers,
-    /// Break a node, or mend it
-    Node {
-        /// What to do to it
-        #[arg(value_enum)]
-        action: NodeAction,
-        /// Which node, such as node1
-        name: String,
-    },
-    /// Run kubectl against the cluster
-    #[command(disable_help_flag = true)]
-    Kubectl {
-        /// Its arguments
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-    /// Run helm against the cluster
-    #[command(disable_help_flag = true)]
-    Helm {
-        /// Its arguments
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum NodeAction {
-    /// End all its processes at once, pods included, and pull its cable
-    Kill,
-    /// Switch a killed node on again
-    Start,
-    /// Pull its cable
-    Cut,
-    /// Put its cable back
-    Join,
-}
 
 fn main() -> ExitCode {
     match perform(Arguments::parse().task) {

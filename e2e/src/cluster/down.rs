@@ -4,8 +4,8 @@
 use super::leftovers;
 use super::process::Recorded;
 use super::record::Record;
+use super::site::Site;
 use super::topology::CGROUP;
-use super::up::Site;
 use super::wait::Progress;
 use super::{network, tunables};
 use anyhow::{Context, Result, bail, ensure};

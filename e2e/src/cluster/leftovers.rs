@@ -2,8 +2,8 @@
 
 use super::process::Recorded;
 use super::record::Record;
+use super::site::Site;
 use super::topology::CGROUP;
-use super::up::Site;
 use super::{network, process};
 use std::fs;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::commands;
 use super::programs;
 use super::record::{Absence, Record};
-use super::up::Site;
+use super::site::Site;
 use super::wait::Progress;
 use super::{network, topology::Node};
 use anyhow::{Context, Result, anyhow, ensure};

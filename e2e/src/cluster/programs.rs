@@ -301,3 +301,23 @@ fn command(programs: &Programs, name: &str, flags: &[(&str, &str)]) -> Vec<Strin
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_program_enters_its_node_first() {
+        let node = Node::first(1)[0];
+        let program = Program {
+            name: "p".into(),
+            place: Place::Inside(node, 7),
+            command: vec!["/p".into(), "--x".into()],
+        };
+        assert_eq!(
+            program.started().join(" "),
+            "nsenter --target 7 --net --mount --uts -- /p --x"
+        );
+        assert_eq!(program.group(), "kvorum-e2e/node1/daemons");
+    }
+}

@@ -2,15 +2,15 @@
 //! away first. Every wait has a bound and a name.
 
 use super::authority::{ADMIN, Authority, identities};
-use super::cgroups::Hierarchies;
 use super::commands;
 use super::components::CLUSTER;
-use super::layout::{Cache, Layout};
-use super::process::{self, Recorded, Start};
-use super::programs::{self, Program};
+use super::layout::Layout;
+use super::process::Recorded;
+use super::programs;
 use super::record::Record;
 use super::settings;
-use super::toolchain::{self, Programs};
+use super::site::Site;
+use super::toolchain;
 use super::topology::{ETCD_PORT, HOST_ADDRESS, Node};
 use super::wait::Progress;
 use super::{down, network, nodes, status, tunables};
@@ -20,7 +20,6 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// How long the API server may take to be ready: ten times what it takes on an idle machine.
@@ -31,65 +30,6 @@ const NODES_SECONDS_MAX: u64 = 90;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 /// Services, roles and storage classes of the cluster's own.
 const BASE: &str = include_str!("base.yaml");
-
-/// A cluster whose programs are built and whose control groups are known: what every acting module works on.
-#[derive(Debug)]
-pub struct Site {
-    /// Its state folder.
-    pub layout: Layout,
-    /// Its programs.
-    pub programs: Programs,
-    /// The machine's control groups.
-    pub cgroups: Hierarchies,
-    /// Where built things are kept.
-    pub cache: Cache,
-}
-
-impl Site {
-    /// The site of the environment, with programs as they would be once built.
-    pub fn of_this_machine() -> Result<Site> {
-        let cache = Cache::from_environment();
-        Ok(Site {
-            layout: Layout::from_environment(),
-            programs: toolchain::cluster_programs(&cache),
-            cgroups: Hierarchies::of_this_machine()?,
-            cache,
-        })
-    }
-
-    /// Starts a program where it belongs and writes it down.
-    pub fn start(&self, record: &mut Record, program: &Program) -> Result<Recorded> {
-        let started = process::start(&Start {
-            name: &program.name,
-            command: &program.started(),
-            environment: &programs::environment(&self.programs, &self.layout),
-            enrol: &self.cgroups.enrolment(&program.group()),
-            log: &self.layout.log(&program.name),
-        })?;
-        record.note(&self.layout, started.clone())?;
-        Ok(started)
-    }
-
-    /// `kubectl` with the user's access to this cluster.
-    pub fn kubectl(&self) -> Command {
-        let mut command = Command::new(self.programs.path("kubectl"));
-        command
-            .env("KUBECONFIG", self.layout.kubeconfig(ADMIN))
-            .env_remove("http_proxy")
-            .env_remove("https_proxy");
-        command.env_remove("HTTP_PROXY").env_remove("HTTPS_PROXY");
-        command
-    }
-
-    /// The last lines of a program's log, for a message about its failure.
-    pub fn tail(&self, program: &str) -> String {
-        let log = self.layout.log(program);
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(8)..].join("\n");
-        format!("the end of {}:\n{last}", log.display())
-    }
-}
 
 /// Makes sure that a cluster of this many nodes runs. Returns whether it had to be started.
 pub fn up(count: u8, progress: &Progress) -> Result<bool> {

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use kvorum_e2e::images::list::IMAGES;
 use kvorum_e2e::report::{Report, Step};
 
+/// The program in the image.
+pub(crate) const CLIENT: &str = "/usr/local/bin/kvorum-e2e-client";
 /// The port of the workload's door.
 const PORT: u16 = 8080;
 /// How long the end of a run may take: reading everything back and checking it.

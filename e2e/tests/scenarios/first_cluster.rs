@@ -1,6 +1,6 @@
 //! A first cluster: applied as the sample says, ready within seconds, and serving clients without a mistake.
 
-use crate::crowd::Crowd;
+use crate::crowd::{CLIENT, Crowd};
 use crate::operator;
 use crate::world::{is_ready, machine_is_quiet, with_temp_ns};
 use anyhow::{Context, ensure};
@@ -38,6 +38,14 @@ async fn a_cluster_serves() {
         let enough = || async { Ok(crowd.step().await?.writes >= WRITES) };
         ns.await_condition("the clients to have written enough", 60, enough)
             .await?;
+        let shown = ns
+            .exec("demo-crowd", &[CLIENT, "demo", "--key=greeting", "--value=hello"])
+            .await?;
+        println!("{shown}");
+        ensure!(
+            shown.trim_end().ends_with("greeting = hello"),
+            "the demonstration shows something else"
+        );
         let report = crowd.finish().await?;
         let step = report.step("undisturbed").context("the step is missing")?;
         println!("undisturbed: {step:?}");

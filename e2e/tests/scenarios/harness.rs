@@ -1,11 +1,10 @@
 //! The harness itself: what every other scenario takes for granted. A pod gets a volume and an address, is found by name,
 //! can be looked into, and comes back with its data.
 
+use crate::crowd::CLIENT;
 use crate::world::with_temp_ns;
 use anyhow::{Result, ensure};
 use kvorum_e2e::images::list::IMAGES;
-
-const CLIENT: &str = "/usr/local/bin/kvorum-e2e-client";
 
 fn stateful_set() -> String {
     let image = IMAGES
