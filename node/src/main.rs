@@ -45,9 +45,5 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let config = Config::from_settings(settings.with_file()?)?;
     kvorum::telemetry::start(&config.log)?;
     kvorum::telemetry::abort_on_panic();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(kvorum::server::run(config));
-    // Told to stop while the disk is read: the reading is not waited for; it changed nothing that counts.
-    runtime.shutdown_background();
-    result
+    kvorum::server::run(config)
 }

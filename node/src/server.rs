@@ -33,11 +33,21 @@ use crate::tls::{PeerTransport, Tls, reload};
 use loops::Loops;
 use ports::Ports;
 
-/// Runs a member until it is told to stop.
+/// Runs a member, on a runtime of its own, until it is told to stop.
+///
+/// Not `async`, so that all of the member is compiled here once and not again in the program.
 ///
 /// # Errors
 /// It could not start, or a port failed.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(member(config));
+    // Told to stop while the disk is read: the reading is not waited for; it changed nothing that counts.
+    runtime.shutdown_background();
+    result
+}
+
+async fn member(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone()).context("signals cannot be listened to")?;
     let tls = Tls::load(&config)?;
