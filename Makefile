@@ -16,6 +16,8 @@ STEP := $(SCRIPTS)/step
 # The black-box tests are a feature, so that plain `cargo test` needs no built node; naming it always, with one and the
 # same set of packages, keeps cargo from building any dependency a second time with other features.
 BLACKBOX := --features kvorum-tests/blackbox
+# Test programs that need neither a built node nor a cluster; the tidy test sees that none is forgotten.
+QUICK := tidy model transcripts wal rules snapshots convergence writer
 
 .PHONY: help
 help: ## this list
@@ -36,7 +38,7 @@ check: ## format, lints, fences, unit tests, generated files; needs no cluster a
 	@$(STEP) format -- cargo fmt --all --check
 	@$(STEP) lint -- cargo clippy --workspace --all-targets $(BLACKBOX) --locked -- -D warnings
 	@$(STEP) fences -- $(SCRIPTS)/fences
-	@$(STEP) unit -- cargo test $(BLACKBOX) --locked --lib --bins --test tidy --no-fail-fast
+	@$(STEP) unit -- cargo test --workspace $(BLACKBOX) --locked --lib --bins $(QUICK:%=--test %) --no-fail-fast
 	@$(STEP) crds -- $(SCRIPTS)/crds --check
 
 .PHONY: test

@@ -137,3 +137,32 @@ fn scripts_are_used() {
     }
     found.none();
 }
+
+/// Test programs that `make` runs elsewhere than among the quick ones: they need a built node, or a cluster.
+const SLOW_TESTS: [&str; 2] = ["blackbox", "scenarios"];
+
+#[test]
+fn every_test_program_is_run() {
+    let makefile = text("Makefile");
+    let quick = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix("QUICK := "))
+        .unwrap_or_default();
+    let named: Vec<&str> = quick.split_whitespace().chain(SLOW_TESTS).collect();
+    let mut found = Violations::default();
+    for path in paths() {
+        let Some((_, rest)) = path.strip_suffix(".rs").and_then(|path| path.split_once("/tests/")) else {
+            continue;
+        };
+        let rest = rest.strip_prefix("tests/").unwrap_or(rest);
+        let name = match rest.split_once('/') {
+            None => rest,
+            Some((name, "main")) => name,
+            Some(_) => continue,
+        };
+        if !path.contains("/src/") && !named.contains(&name) {
+            found.add(&path, 1, format!("the Makefile does not run the test program `{name}`"));
+        }
+    }
+    found.none();
+}
