@@ -28,14 +28,15 @@ use crate::observe::members::Members;
 use crate::status::{self, Guard};
 
 /// What became of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was carried out.
     Done,
     /// There was nothing to do.
     Nothing,
-    /// A fresh look showed something else than was planned on; the reason, for the log.
-    GivenUp(&'static str),
+    /// A fresh look showed something else than was planned on, or a node said that this must not be done now; the
+    /// reason, for the log. No failure: the next pass decides anew.
+    GivenUp(String),
 }
 
 /// Why a step failed.
@@ -132,7 +133,7 @@ impl Hands<'_> {
             }
             Step::Remove { id, name: _, voter: _ } => {
                 if let Some(objection) = self.objection_to_removal(*id).await {
-                    return Ok(Outcome::GivenUp(objection));
+                    return Ok(Outcome::GivenUp(objection.to_owned()));
                 }
                 self.at_leader(step, async |leader, epoch| {
                     leader.remove_member(api_id(id.get()), epoch).await
@@ -178,11 +179,13 @@ impl Hands<'_> {
         let intended = live.is_some_and(|live| self.intends(&live, slot, cluster_id, member_id));
         if !intended {
             return Ok(Outcome::GivenUp(
-                "the resource no longer says that this bootstrap is intended",
+                "the resource no longer says that this bootstrap is intended".to_owned(),
             ));
         }
         let (Some(admin), Some(epoch)) = (self.admin(slot), self.context.leadership.epoch()) else {
-            return Ok(Outcome::GivenUp("no fresh leadership, or no way to the node"));
+            return Ok(Outcome::GivenUp(
+                "no fresh leadership, or no way to the node".to_owned(),
+            ));
         };
         let bootstrap = Bootstrap {
             cluster_id: api_id(cluster_id.get()),
@@ -214,15 +217,12 @@ impl Hands<'_> {
     ) -> Result<Outcome, ActError> {
         let leader = crate::observe::leader(&self.world.observed.slots).and_then(|(slot, _)| self.admin(slot));
         let Some(admin) = leader else {
-            return Ok(Outcome::GivenUp("no way to a leader"));
+            return Ok(Outcome::GivenUp("no way to a leader".to_owned()));
         };
         let Some(epoch) = self.context.leadership.epoch() else {
-            return Ok(Outcome::GivenUp("no fresh leadership of this operator"));
+            return Ok(Outcome::GivenUp("no fresh leadership of this operator".to_owned()));
         };
-        call(&admin, epoch)
-            .await
-            .map(|()| Outcome::Done)
-            .map_err(|source| ActError::Node { step, source })
+        outcome(step, call(&admin, epoch).await)
     }
 
     fn admin(&self, slot: Slot) -> Option<Admin> {
@@ -231,6 +231,16 @@ impl Hands<'_> {
 
     fn members(&self) -> Option<&Members> {
         self.world.members.as_ref()
+    }
+}
+
+/// What a call at a node came to. A refusal with a reason is an answer, not a failure: a learner that lags, a change that
+/// is still under way, a leader that is none any more.
+fn outcome(step: &'static str, called: Result<(), kvorum_client::Error>) -> Result<Outcome, ActError> {
+    match called {
+        Ok(()) => Ok(Outcome::Done),
+        Err(error) if error.problem().is_some() => Ok(Outcome::GivenUp(error.to_string())),
+        Err(source) => Err(ActError::Node { step, source }),
     }
 }
 

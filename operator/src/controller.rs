@@ -9,6 +9,7 @@ mod pass;
 mod streams;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
@@ -19,6 +20,7 @@ use kvorum_crd::KvCluster;
 use kvorum_plan::Settings;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::ActError;
 use crate::backoff::Backoff;
 use crate::cluster_domain;
 use crate::events::Events;
@@ -28,6 +30,9 @@ use crate::observe::members::Connections;
 use crate::options::RunOptions;
 
 pub use pass::PassError;
+
+/// Longest pause before a pass whose step failed at a node is tried again.
+const NODE_RETRY_MAX: Duration = Duration::from_secs(3);
 
 /// What every pass needs.
 pub struct Context {
@@ -112,7 +117,13 @@ async fn reconcile(triggered: Arc<KvCluster>, context: Arc<Context>) -> Result<A
 /// When to try again after a failed pass.
 fn retry(triggered: Arc<KvCluster>, error: &PassError, context: Arc<Context>) -> Action {
     let cluster = ObjectRef::from_obj(&*triggered).to_string();
-    let wait = context.backoff.failed(&cluster);
+    // A node that did not answer may do so in a moment, and asking again costs the API server nothing to speak of.
+    let longest = if matches!(error, PassError::Act(ActError::Node { .. })) {
+        NODE_RETRY_MAX
+    } else {
+        Duration::MAX
+    };
+    let wait = context.backoff.failed(&cluster).min(longest);
     tracing::warn!(
         cluster,
         error = error.chain(),

@@ -35,7 +35,7 @@ impl Hands<'_> {
         healthy: bool,
     ) -> Result<Outcome, ActError> {
         if healthy && let Some(objection) = self.objection_to_restart().await {
-            return Ok(Outcome::GivenUp(objection));
+            return Ok(Outcome::GivenUp(objection.to_owned()));
         }
         self.delete::<Pod>(step, &self.cluster.name.pod(slot), pod_uid).await?;
         Ok(Outcome::Done)
@@ -51,7 +51,7 @@ impl Hands<'_> {
     ) -> Result<Outcome, ActError> {
         let name = self.cluster.name.member(slot);
         if let Some(objection) = self.objection_to_discard(&name, member_id).await {
-            return Ok(Outcome::GivenUp(objection));
+            return Ok(Outcome::GivenUp(objection.to_owned()));
         }
         let Parts { statefulset, claim } = parts;
         if let Some(uid) = statefulset {
