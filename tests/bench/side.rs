@@ -19,7 +19,7 @@ pub(crate) struct Side {
 }
 
 enum System {
-    Etcd(Reference),
+    Etcd(Box<Reference>),
     Kvorum(Box<Cluster>),
 }
 
@@ -36,7 +36,7 @@ impl Side {
             Ok(Side {
                 name: "etcd",
                 urls: reference.urls.clone(),
-                system: System::Etcd(reference),
+                system: System::Etcd(Box::new(reference)),
             })
         })
     }

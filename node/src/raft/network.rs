@@ -164,7 +164,7 @@ impl Link {
         snapshot: SnapshotOf<Types, SnapshotFile>,
     ) -> io::Result<SnapshotResponse<Types>> {
         let mut stream = self.dialler.dial(self.target, &self.node, Channel::Snapshot).await?;
-        let bytes = snapshot.snapshot.len()?;
+        let bytes = snapshot.snapshot.bytes()?;
         frame::send(
             &mut stream,
             &SnapshotHead {
@@ -314,7 +314,7 @@ async fn next_result(
     mut reader: ResultReader,
 ) -> Result<Option<(StreamAppendResult<Types>, ResultReader)>, RPCError<Types>> {
     match reader.fill_buf().await {
-        Ok(bytes) if bytes.is_empty() => return Ok(None),
+        Ok([]) => return Ok(None),
         Ok(_) => {}
         // A peer that died between two frames without a TLS farewell: the end all the same, nothing was cut in two.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

@@ -53,7 +53,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn len(&self) -> io::Result<u64> {
+    pub fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 }

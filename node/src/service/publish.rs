@@ -30,7 +30,7 @@ impl Service {
         loop {
             clock.tick().await;
             let metrics = self.metrics();
-            if !metrics.running_state.is_ok() {
+            if metrics.running_state.is_err() {
                 return;
             }
             match metrics.membership_config.membership().get_node(&me) {
