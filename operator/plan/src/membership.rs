@@ -25,10 +25,6 @@ use crate::rollout::Gate;
 use crate::step::{Blocker, Reason, Step, Wanted};
 use crate::verdict::Verdict;
 use crate::view::{Health, View, quorum};
-use k8s_openapi::jiff::SignedDuration;
-
-/// How long a learner's pod must have been ready before it is promoted, in seconds: one period of its readiness probe.
-const LEARNER_READY_SECONDS: i64 = 1;
 
 /// The next change of membership. To be asked only when the membership is authoritative.
 pub(crate) fn next(view: &View<'_>) -> Verdict {
@@ -137,15 +133,10 @@ fn promote_learner(view: &View<'_>, member: &Member) -> Verdict {
         };
         Verdict::Wait(Reason::Held { wanted, gate, on: None })
     };
-    let settled = SignedDuration::from_secs(LEARNER_READY_SECONDS);
-    let stable = view
-        .pod(slot)
-        .and_then(|pod| pod.ready_since)
-        .is_some_and(|t| view.seen.now.duration_since(t) >= settled);
     if let Health::Silent(_) | Health::Restarting = view.health(member) {
         return Verdict::Wait(Reason::Starting(vec![slot]));
     }
-    if view.health(member) != Health::Healthy || !stable || !view.caught_up(member.id) {
+    if view.health(member) != Health::Healthy || !view.caught_up(member.id) {
         return Verdict::Wait(Reason::CatchingUp {
             name: member.name.clone(),
         });
@@ -333,7 +324,8 @@ mod tests {
     #[test_case(5, mk_world(4).role(3, Role::Learner), "promote demo-3"; "a learner has caught up")]
     #[test_case(5, mk_world(4).role(3, Role::Learner).lagging(3), "Starting([Slot(4)])"; "it has not caught up")]
     #[test_case(3, mk_world(3).role(2, Role::Learner).lagging(2), "CatchingUp { name: \"demo-2\" }"; "nor here")]
-    #[test_case(3, mk_world(3).role(2, Role::Learner).ready_for(2, 0), "CatchingUp { name: \"demo-2\" }"; "it has only just become ready")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner).unready(2), "promote demo-2"; "a learner that is level need not be ready")]
+    #[test_case(3, mk_world(3).role(2, Role::Learner).waiting(2), "CatchingUp { name: \"demo-2\" }"; "it was added but has not heard from the leader")]
     #[test_case(5, mk_world(4).role(3, Role::Learner).lagging(1).lagging(2), "Starting([Slot(4)])"; "a promotion would not give a quorum of sound voters")]
     // Shrinking.
     #[test_case(3, mk_world(5), "remove demo-4 00000000000000a4"; "the highest first")]

@@ -188,8 +188,8 @@ impl<'a> View<'a> {
         self.leader.is_some_and(|leader| leader.id == id)
     }
 
-    /// How a member is. A learner is healthy when it answers as one and its pod is ready; a voter must also have served
-    /// a linearizable read.
+    /// How a member is. A learner is healthy when it answers as one; a voter must also have served a linearizable read,
+    /// and its pod must be ready.
     pub(crate) fn health(&self, member: &Member) -> Health {
         let Some(slot) = self.slot_of(member) else {
             return Health::Silent(Silence::Unreachable);
@@ -212,7 +212,8 @@ impl<'a> View<'a> {
         match identity {
             Some(broken) => broken,
             None if !serves => Health::NotServing,
-            None if pod.ready_since.is_none() => Health::NotReady,
+            // A learner's node is never ready: readiness lets clients in, and a learner serves none.
+            None if pod.ready_since.is_none() && member.role == Role::Voter => Health::NotReady,
             None => Health::Healthy,
         }
     }
@@ -220,6 +221,8 @@ impl<'a> View<'a> {
     /// What is wrong with the identity that a member's node shows, if anything.
     fn identity(&self, member: &Member, answer: &Answer) -> Option<Health> {
         match answer.state {
+            // Added a moment ago, it has not heard from the leader yet: on its way, with the disk that it was added with.
+            NodeState::Waiting if member.role == Role::Learner && answer.member_id == member.id => None,
             NodeState::IdentityMissing | NodeState::Waiting => Some(Health::IdentityMissing),
             NodeState::IdentityMismatch => Some(Health::IdentityMismatch),
             NodeState::Learner | NodeState::Follower | NodeState::Candidate | NodeState::Leader => {

@@ -17,7 +17,11 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 10] = [
+const SLEEPS_ALLOWED: [(&str, &str); 11] = [
+    (
+        "e2e/src/client/pause.rs",
+        "the pause of a workload between two attempts; it is the pace, not a wait",
+    ),
     (
         "tests/src/wait.rs",
         "the one poll interval of the black-box tests; every wait there is on a condition",
