@@ -19,6 +19,8 @@ use tonic::Status;
 use tonic::service::Routes;
 
 use crate::http::Edge;
+use crate::http::caller::common_name;
+use crate::service::Caller;
 
 /// The services' routes.
 pub fn routes(edge: &Edge) -> Router {
@@ -39,6 +41,16 @@ pub fn routes(edge: &Edge) -> Router {
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+/// The caller of a request: etcd's clients send their token as `token`, its gateway as `authorization`.
+fn caller<Message>(request: &tonic::Request<Message>) -> Caller {
+    let metadata = request.metadata();
+    let token = metadata.get("token").or_else(|| metadata.get("authorization"));
+    Caller::new(
+        common_name(request.extensions()),
+        token.and_then(|token| token.to_str().ok()),
+    )
 }
 
 /// A refusal as a status: etcd's code, etcd's text.

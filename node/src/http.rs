@@ -3,12 +3,14 @@
 //! What must stay true:
 //! 1. These handlers contain no rule: they decode, call [`Service`], encode. Deleting one loses no behaviour.
 //! 2. Every request is bounded before it is read: headers, body, connections, handshakes.
-//! 3. Who calls is decided by the TLS handshake alone (`Caller`), never by a header.
+//! 3. Who is on the other side is decided by the TLS handshake alone (`OtherSide`); a header carries at most a token, which
+//!    `Service` checks.
 //! 4. Every path answers in its own language: etcd's error JSON under `/v3`, problem documents under `/v1`, gRPC statuses
 //!    for gRPC; also for paths that do not exist.
 
 pub mod admin;
 pub mod body;
+pub mod caller;
 pub mod cluster;
 pub mod connections;
 pub mod etcd;
@@ -46,7 +48,7 @@ pub struct Edge {
 
 /// Who is on the other side of a connection: a request extension, put there by `connections`.
 #[derive(Clone, Debug, Default)]
-pub struct Caller {
+pub struct OtherSide {
     /// From the verified client certificate; `None` without one, and over plain text.
     pub name: Option<CallerName>,
 }

@@ -10,6 +10,7 @@
 //! It deliberately knows neither HTTP nor gRPC, and decides nothing that the store decides.
 
 pub mod admin;
+pub mod caller;
 pub mod kv;
 pub mod linearizable;
 pub mod options;
@@ -41,6 +42,7 @@ use crate::sled_engine::SledEngine;
 use crate::tls::PeerStream;
 
 pub use admin::AdminError;
+pub use caller::Caller;
 pub use options::{Founder, Options};
 pub use start::StartError;
 pub use stats::Stats;

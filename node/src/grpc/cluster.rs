@@ -3,7 +3,7 @@
 use kvorum_api::etcdserverpb::{self as pb, cluster_server};
 use tonic::{Request, Response, Status};
 
-use super::{status, unimplemented};
+use super::{caller, status, unimplemented};
 use crate::service::Service;
 
 /// The service.
@@ -15,8 +15,9 @@ impl cluster_server::Cluster for Cluster {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .member_list(request.into_inner())
+            .member_list(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)

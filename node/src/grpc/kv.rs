@@ -4,7 +4,7 @@ use kvorum_api::etcdserverpb::{self as pb, kv_server};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::{status, unimplemented};
+use super::{caller, status, unimplemented};
 use crate::service::Service;
 
 /// The service.
@@ -13,8 +13,9 @@ pub struct Kv(pub Service);
 #[tonic::async_trait]
 impl kv_server::Kv for Kv {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .range(request.into_inner())
+            .range(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)
@@ -30,8 +31,9 @@ impl kv_server::Kv for Kv {
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .put(request.into_inner())
+            .put(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)
@@ -41,16 +43,18 @@ impl kv_server::Kv for Kv {
         &self,
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .delete_range(request.into_inner())
+            .delete_range(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)
     }
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .txn(request.into_inner())
+            .txn(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)
@@ -60,8 +64,9 @@ impl kv_server::Kv for Kv {
         &self,
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .compact(request.into_inner())
+            .compact(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)

@@ -4,7 +4,7 @@ use kvorum_api::etcdserverpb::{self as pb, maintenance_server};
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::{status, unimplemented};
+use super::{caller, status, unimplemented};
 use crate::service::Service;
 
 /// The service.
@@ -13,8 +13,9 @@ pub struct Maintenance(pub Service);
 #[tonic::async_trait]
 impl maintenance_server::Maintenance for Maintenance {
     async fn status(&self, request: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+        let caller = caller(&request);
         self.0
-            .status(request.into_inner())
+            .status(&caller, request.into_inner())
             .await
             .map(Response::new)
             .map_err(status)

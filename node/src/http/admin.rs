@@ -12,7 +12,7 @@ use kvorum_api::admin::{self, NodeStatus, Progress, Rejection};
 use serde::de::DeserializeOwned;
 
 use super::problem::{ProblemResponse, only};
-use super::{Caller, Edge, body};
+use super::{Edge, OtherSide, body};
 
 /// Largest body of an admin call: a member with its URLs.
 const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -45,7 +45,7 @@ impl FromRequestParts<Edge> for Operator {
 /// Refuses a request whose connection was not made with the operator's certificate. While the cluster is not known,
 /// any name of an operator that our client CA has signed will do: there is one client CA per cluster.
 pub fn demand_operator(parts: &Parts, cluster_id: Option<Id>) -> Result<(), ProblemResponse> {
-    let name = parts.extensions.get::<Caller>().and_then(|caller| caller.name.as_ref());
+    let name = parts.extensions.get::<OtherSide>().and_then(|side| side.name.as_ref());
     let detail = match name {
         None => "the connection carries no client certificate".to_owned(),
         Some(name) if name.is_operator_of(cluster_id) => return Ok(()),

@@ -7,12 +7,13 @@ use kvorum_api::plain::{CLUSTER_PATH, Cluster};
 
 use super::Edge;
 use super::problem::only;
+use crate::service::Caller;
 
 /// The path.
 pub fn routes() -> Router<Edge> {
     Router::new().route(CLUSTER_PATH, only("GET, HEAD", get(cluster)))
 }
 
-async fn cluster(State(edge): State<Edge>) -> Json<Cluster> {
-    Json(edge.service.cluster().await)
+async fn cluster(State(edge): State<Edge>, caller: Caller) -> Json<Cluster> {
+    Json(edge.service.cluster(&caller).await)
 }

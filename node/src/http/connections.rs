@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::Caller;
+use super::OtherSide;
 use crate::tls::{CallerName, ClientTls, HANDSHAKE_MAX};
 
 /// Most connections open at once on a port: enough for a thousand pods with a few each; about 50 KiB apiece with TLS.
@@ -63,8 +63,8 @@ impl Routes {
         self.0.store(Arc::new(router.with_state(())));
     }
 
-    async fn call(self, mut request: Request<Incoming>, caller: Caller) -> Result<Response<Body>, Infallible> {
-        request.extensions_mut().insert(caller);
+    async fn call(self, mut request: Request<Incoming>, other_side: OtherSide) -> Result<Response<Body>, Infallible> {
+        request.extensions_mut().insert(other_side);
         let mut router = Router::clone(&self.0.load());
         router.call(request.map(Body::new)).await
     }
@@ -115,26 +115,26 @@ async fn connection(tcp: TcpStream, tls: Option<Arc<ClientTls>>, routes: Routes,
     // Small answers must not wait for more; a socket that refuses this is already closed.
     let _ = tcp.set_nodelay(true);
     let Some(tls) = tls else {
-        return requests(tcp, Caller::default(), routes, watcher).await;
+        return requests(tcp, OtherSide::default(), routes, watcher).await;
     };
     match timeout(HANDSHAKE_MAX, tls.acceptor().accept(tcp)).await {
         Ok(Ok(stream)) => {
             let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let caller = Caller {
+            let other_side = OtherSide {
                 name: leaf.map(CallerName::of),
             };
-            requests(stream, caller, routes, watcher).await;
+            requests(stream, other_side, routes, watcher).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn requests<S>(stream: S, caller: Caller, routes: Routes, watcher: Watcher)
+async fn requests<S>(stream: S, other_side: OtherSide, routes: Routes, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request| routes.clone().call(request, caller.clone()));
+    let service = hyper::service::service_fn(move |request| routes.clone().call(request, other_side.clone()));
     let protocols = protocols();
     let serving = protocols.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(serving).await {

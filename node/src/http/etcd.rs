@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::Edge;
 use super::body::{self, BodyError};
-use crate::service::Service;
+use crate::service::{Caller, Service};
 
 /// Tells clients of the gateway that gRPC stands behind it; etcd sends it with every success.
 const GATEWAY_CONTENT_TYPE: (&str, &str) = ("grpc-metadata-content-type", "application/grpc");
@@ -32,31 +32,31 @@ pub fn routes() -> Router<Edge> {
     Router::new()
         .route(
             "/v3/kv/range",
-            call(|service: Service, request| async move { service.range(request).await }),
+            call(|service: Service, caller, request| async move { service.range(&caller, request).await }),
         )
         .route(
             "/v3/kv/put",
-            call(|service: Service, request| async move { service.put(request).await }),
+            call(|service: Service, caller, request| async move { service.put(&caller, request).await }),
         )
         .route(
             "/v3/kv/deleterange",
-            call(|service: Service, request| async move { service.delete_range(request).await }),
+            call(|service: Service, caller, request| async move { service.delete_range(&caller, request).await }),
         )
         .route(
             "/v3/kv/txn",
-            call(|service: Service, request| async move { service.txn(request).await }),
+            call(|service: Service, caller, request| async move { service.txn(&caller, request).await }),
         )
         .route(
             "/v3/kv/compaction",
-            call(|service: Service, request| async move { service.compact(request).await }),
+            call(|service: Service, caller, request| async move { service.compact(&caller, request).await }),
         )
         .route(
             "/v3/cluster/member/list",
-            call(|service: Service, request| async move { service.member_list(request).await }),
+            call(|service: Service, caller, request| async move { service.member_list(&caller, request).await }),
         )
         .route(
             "/v3/maintenance/status",
-            call(|service: Service, request| async move { service.status(request).await }),
+            call(|service: Service, caller, request| async move { service.status(&caller, request).await }),
         )
         .layer(axum::middleware::map_response(allow_other_origins))
 }
@@ -64,21 +64,23 @@ pub fn routes() -> Router<Edge> {
 /// A path whose POST is `ask` and whose other methods are refused as etcd refuses them.
 fn call<Ask, Asked, Request, Answer>(ask: Ask) -> MethodRouter<Edge>
 where
-    Ask: Fn(Service, Request) -> Asked + Clone + Send + Sync + 'static,
+    Ask: Fn(Service, Caller, Request) -> Asked + Clone + Send + Sync + 'static,
     Asked: Future<Output = Result<Answer, Refusal>> + Send,
     Request: prost::Message + DeserializeOwned + Default + 'static,
     Answer: Serialize + 'static,
 {
-    post(|State(edge): State<Edge>, headers: HeaderMap, body: Body| async move {
-        let request = match decode(&headers, body, edge.message_bytes_max).await {
-            Ok(request) => request,
-            Err(failure) => return fail(&failure),
-        };
-        match ask(edge.service, request).await {
-            Ok(answer) => succeed(&answer),
-            Err(refusal) => refuse(refusal),
-        }
-    })
+    post(
+        |State(edge): State<Edge>, caller: Caller, headers: HeaderMap, body: Body| async move {
+            let request = match decode(&headers, body, edge.message_bytes_max).await {
+                Ok(request) => request,
+                Err(failure) => return fail(&failure),
+            };
+            match ask(edge.service, caller, request).await {
+                Ok(answer) => succeed(&answer),
+                Err(refusal) => refuse(refusal),
+            }
+        },
+    )
     .fallback(other_methods)
 }
 

@@ -6,7 +6,7 @@ use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb as pb;
 use kvorum_store::{Command, ReadError, Response, validate};
 
-use super::Service;
+use super::{Caller, Service};
 use crate::fatal;
 use crate::raft::Answer;
 
@@ -15,7 +15,7 @@ impl Service {
     ///
     /// # Errors
     /// The request contradicts itself, its revision is compacted or in the future, or no leader can confirm the read.
-    pub async fn range(&self, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+    pub async fn range(&self, _caller: &Caller, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
         validate::range(&request)?;
         if !request.serializable {
             self.wait_linearizable().await?;
@@ -30,7 +30,7 @@ impl Service {
     ///
     /// # Errors
     /// The request is refused, or its outcome is unknown.
-    pub async fn put(&self, request: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
+    pub async fn put(&self, _caller: &Caller, request: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
         validate::put(&request)?;
         match self.write(&Command::Put(request)).await? {
             Response::Put(mut response) => {
@@ -45,7 +45,11 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::put`].
-    pub async fn delete_range(&self, request: pb::DeleteRangeRequest) -> Result<pb::DeleteRangeResponse, Refusal> {
+    pub async fn delete_range(
+        &self,
+        _caller: &Caller,
+        request: pb::DeleteRangeRequest,
+    ) -> Result<pb::DeleteRangeResponse, Refusal> {
         validate::delete_range(&request)?;
         match self.write(&Command::DeleteRange(request)).await? {
             Response::DeleteRange(mut response) => {
@@ -60,7 +64,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::put`].
-    pub async fn txn(&self, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+    pub async fn txn(&self, _caller: &Caller, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
         validate::txn(&request, &self.inner.limits)?;
         let mut response = if validate::is_read_only(&request) {
             if !validate::is_serializable(&request) {
@@ -81,7 +85,11 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::put`].
-    pub async fn compact(&self, request: pb::CompactionRequest) -> Result<pb::CompactionResponse, Refusal> {
+    pub async fn compact(
+        &self,
+        _caller: &Caller,
+        request: pb::CompactionRequest,
+    ) -> Result<pb::CompactionResponse, Refusal> {
         match self.write(&Command::Compact(request)).await? {
             Response::Compact(mut response) => {
                 self.fill(&mut response.header);

@@ -6,7 +6,7 @@ use kvorum_api::etcdserverpb as pb;
 use kvorum_api::{Id, plain};
 
 use super::admin::AdminError;
-use super::{Metrics, Service};
+use super::{Caller, Metrics, Service};
 
 /// Where a member stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,11 @@ impl Service {
     ///
     /// # Errors
     /// No leader can confirm a linearizable request.
-    pub async fn member_list(&self, request: pb::MemberListRequest) -> Result<pb::MemberListResponse, Refusal> {
+    pub async fn member_list(
+        &self,
+        _caller: &Caller,
+        request: pb::MemberListRequest,
+    ) -> Result<pb::MemberListResponse, Refusal> {
         if request.linearizable {
             self.wait_linearizable().await?;
         }
@@ -42,7 +46,7 @@ impl Service {
     ///
     /// # Errors
     /// None today; etcd's clients expect a call that can fail.
-    pub async fn status(&self, _request: pb::StatusRequest) -> Result<pb::StatusResponse, Refusal> {
+    pub async fn status(&self, _caller: &Caller, _request: pb::StatusRequest) -> Result<pb::StatusResponse, Refusal> {
         let metrics = self.metrics();
         let stats = self.stats();
         let mut header = Some(pb::ResponseHeader {
@@ -73,7 +77,7 @@ impl Service {
     }
 
     /// The cluster for people.
-    pub async fn cluster(&self) -> plain::Cluster {
+    pub async fn cluster(&self, _caller: &Caller) -> plain::Cluster {
         let healthy = self.check_linearizable().await.is_ok();
         let metrics = self.metrics();
         let members = self.members(&metrics).into_iter().map(|member| {

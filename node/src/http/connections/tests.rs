@@ -16,8 +16,8 @@ use super::*;
 use crate::tls::testing::{Authority, Leaf};
 
 /// Says which protocol was spoken, by whom.
-async fn echo(Extension(caller): Extension<Caller>, request: Request<Body>) -> String {
-    let name = caller
+async fn echo(Extension(other_side): Extension<OtherSide>, request: Request<Body>) -> String {
+    let name = other_side
         .name
         .and_then(|name| name.common_name)
         .unwrap_or_else(|| "nobody".into());

@@ -11,6 +11,7 @@ use super::{Reading, operation, revision};
 use crate::http::Edge;
 use crate::http::problem::{ProblemResponse, malformed};
 use crate::http::query::{self, Query};
+use crate::service::Caller;
 
 type Answer<T> = Result<T, ProblemResponse>;
 
@@ -23,7 +24,7 @@ struct Asked {
 }
 
 /// `GET /v1/kv?prefix=&limit=&after=&revision=&serializable`.
-pub async fn list(State(edge): State<Edge>, uri: Uri) -> Answer<Json<Page>> {
+pub async fn list(State(edge): State<Edge>, caller: Caller, uri: Uri) -> Answer<Json<Page>> {
     let asked = Asked::of(&uri)?;
     // One transaction, so that the count of all and the pairs of this page belong to one revision.
     let mut count = asked.reading.range(first(&asked.prefix), range_end(&asked.prefix));
@@ -36,10 +37,13 @@ pub async fn list(State(edge): State<Edge>, uri: Uri) -> Answer<Json<Page>> {
     ];
     let answer = edge
         .service
-        .txn(pb::TxnRequest {
-            success,
-            ..Default::default()
-        })
+        .txn(
+            &caller,
+            pb::TxnRequest {
+                success,
+                ..Default::default()
+            },
+        )
         .await?;
     let revision = match asked.reading.revision {
         0 => revision(answer.header.as_ref()),
@@ -67,7 +71,7 @@ pub async fn list(State(edge): State<Edge>, uri: Uri) -> Answer<Json<Page>> {
 }
 
 /// `DELETE /v1/kv?prefix=`. The prefix must be named, even where it is empty and means everything.
-pub async fn remove(State(edge): State<Edge>, uri: Uri) -> Answer<Json<Deleted>> {
+pub async fn remove(State(edge): State<Edge>, caller: Caller, uri: Uri) -> Answer<Json<Deleted>> {
     let mut query = Query::parse(uri.query());
     let prefix = query.bytes("prefix")?;
     query.finish()?;
@@ -75,11 +79,14 @@ pub async fn remove(State(edge): State<Edge>, uri: Uri) -> Answer<Json<Deleted>>
     let (key, range_end) = (first(&prefix), range_end(&prefix));
     let answer = edge
         .service
-        .delete_range(pb::DeleteRangeRequest {
-            key,
-            range_end,
-            ..Default::default()
-        })
+        .delete_range(
+            &caller,
+            pb::DeleteRangeRequest {
+                key,
+                range_end,
+                ..Default::default()
+            },
+        )
         .await?;
     Ok(Json(Deleted {
         deleted: answer.deleted,

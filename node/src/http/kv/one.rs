@@ -17,15 +17,19 @@ use super::{Reading, operation, revision};
 use crate::http::problem::ProblemResponse;
 use crate::http::query::{Query, decode_path};
 use crate::http::{Edge, body};
+use crate::service::Caller;
 
 type Answer<T> = Result<T, ProblemResponse>;
 
 /// `GET /v1/kv/{key}`.
-pub async fn read(State(edge): State<Edge>, uri: Uri, headers: HeaderMap) -> Answer<Response> {
+pub async fn read(State(edge): State<Edge>, caller: Caller, uri: Uri, headers: HeaderMap) -> Answer<Response> {
     let mut query = Query::parse(uri.query());
     let reading = Reading::take(&mut query)?;
     query.finish()?;
-    let range = edge.service.range(reading.range(key(&uri), Bytes::new())).await?;
+    let range = edge
+        .service
+        .range(&caller, reading.range(key(&uri), Bytes::new()))
+        .await?;
     let Some(pair) = range.kvs.into_iter().next() else {
         return Err(no_such_key(&uri));
     };
@@ -40,7 +44,13 @@ pub async fn read(State(edge): State<Edge>, uri: Uri, headers: HeaderMap) -> Ans
 }
 
 /// `PUT /v1/kv/{key}`: the body is the value.
-pub async fn write(State(edge): State<Edge>, uri: Uri, headers: HeaderMap, body: Body) -> Answer<Response> {
+pub async fn write(
+    State(edge): State<Edge>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
     let mut query = Query::parse(uri.query());
     let lease = query.parsed::<Id>("lease", "a lease id of up to 16 hexadecimal digits")?;
     query.finish()?;
@@ -57,11 +67,14 @@ pub async fn write(State(edge): State<Edge>, uri: Uri, headers: HeaderMap, body:
         Condition::Any => {
             // The previous value tells whether there was one; a transaction with a put in both branches would tell it
             // too, but send the value to the log twice.
-            let answer = edge.service.put(pb::PutRequest { prev_kv: true, ..put }).await?;
+            let answer = edge
+                .service
+                .put(&caller, pb::PutRequest { prev_kv: true, ..put })
+                .await?;
             (answer.prev_kv.is_none(), revision(answer.header.as_ref()))
         }
         condition => {
-            let answer = guarded(&edge, condition, &key, Operation::RequestPut(put)).await?;
+            let answer = guarded(&edge, &caller, condition, &key, Operation::RequestPut(put)).await?;
             (condition == Condition::Absent, revision(answer.header.as_ref()))
         }
     };
@@ -75,7 +88,7 @@ pub async fn write(State(edge): State<Edge>, uri: Uri, headers: HeaderMap, body:
 }
 
 /// `DELETE /v1/kv/{key}`.
-pub async fn remove(State(edge): State<Edge>, uri: Uri, headers: HeaderMap) -> Answer<Json<Deleted>> {
+pub async fn remove(State(edge): State<Edge>, caller: Caller, uri: Uri, headers: HeaderMap) -> Answer<Json<Deleted>> {
     Query::parse(uri.query()).finish()?;
     let condition = Condition::of_write(&headers)?;
     let key = key(&uri);
@@ -84,13 +97,13 @@ pub async fn remove(State(edge): State<Edge>, uri: Uri, headers: HeaderMap) -> A
         ..Default::default()
     };
     if condition == Condition::Any {
-        let answer = edge.service.delete_range(delete).await?;
+        let answer = edge.service.delete_range(&caller, delete).await?;
         return Ok(Json(Deleted {
             deleted: answer.deleted,
             revision: revision(answer.header.as_ref()),
         }));
     }
-    let answer = guarded(&edge, condition, &key, Operation::RequestDeleteRange(delete)).await?;
+    let answer = guarded(&edge, &caller, condition, &key, Operation::RequestDeleteRange(delete)).await?;
     let deleted = answer.responses.iter().find_map(|response| match &response.response {
         Some(response_op::Response::ResponseDeleteRange(delete)) => Some(delete.deleted),
         _ => None,
@@ -102,7 +115,13 @@ pub async fn remove(State(edge): State<Edge>, uri: Uri, headers: HeaderMap) -> A
 }
 
 /// Does `action` if `condition` holds of `key`; otherwise says at which revision the key is.
-async fn guarded(edge: &Edge, condition: Condition, key: &Bytes, action: Operation) -> Answer<pb::TxnResponse> {
+async fn guarded(
+    edge: &Edge,
+    caller: &Caller,
+    condition: Condition,
+    key: &Bytes,
+    action: Operation,
+) -> Answer<pb::TxnResponse> {
     let look = pb::RangeRequest {
         key: key.clone(),
         keys_only: true,
@@ -113,7 +132,7 @@ async fn guarded(edge: &Edge, condition: Condition, key: &Bytes, action: Operati
         success: vec![operation(action)],
         failure: vec![operation(Operation::RequestRange(look))],
     };
-    let answer = edge.service.txn(txn).await?;
+    let answer = edge.service.txn(caller, txn).await?;
     if answer.succeeded {
         Ok(answer)
     } else {
