@@ -10,6 +10,7 @@
 //! Worked example: put 1 (0..10), put 2 (5..15), read gives 1 (20..25). Both orders of the puts are possible while they
 //! overlap, and the read decides for "2, then 1"; a second read that gives 2 has no place left, and the history fails.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -105,7 +106,7 @@ impl Model for Register {
     }
 
     fn partition_operations(history: &[Operation<Self>]) -> Vec<Vec<Operation<Self>>> {
-        let mut keys: std::collections::BTreeMap<u32, Vec<Operation<Self>>> = std::collections::BTreeMap::new();
+        let mut keys: BTreeMap<u32, Vec<Operation<Self>>> = BTreeMap::new();
         for operation in history {
             keys.entry(operation.op.key).or_default().push(operation.clone());
         }
@@ -156,6 +157,7 @@ impl Model for Register {
 pub struct Recorder {
     start: Instant,
     operations: Mutex<Vec<Operation<Register>>>,
+    failures: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Default for Recorder {
@@ -163,6 +165,7 @@ impl Default for Recorder {
         Recorder {
             start: Instant::now(),
             operations: Mutex::new(Vec::new()),
+            failures: Mutex::new(BTreeMap::new()),
         }
     }
 }
@@ -192,6 +195,23 @@ impl Recorder {
             .lock()
             .expect("no client panicked while it held this")
             .push(operation);
+    }
+
+    /// Counts a failure by its kind, so that what clients had to bear is printed beside the verdict.
+    pub fn failed(&self, kind: &str) {
+        let mut failures = self.failures.lock().expect("no client panicked while it held this");
+        *failures.entry(kind.to_owned()).or_default() += 1;
+    }
+
+    /// The kinds of failures that were counted.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        self.failures
+            .lock()
+            .expect("no client panicked while it held this")
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Everything recorded.
@@ -235,6 +255,14 @@ impl Recorder {
             self.longest_write_gap(),
             started.elapsed()
         );
+        for (kind, count) in self
+            .failures
+            .lock()
+            .expect("no client panicked while it held this")
+            .iter()
+        {
+            println!("{name}: {count} x {kind}");
+        }
         assert!(
             result == CheckResult::Ok,
             "{name}: {result:?}; picture: {}",

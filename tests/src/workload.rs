@@ -103,7 +103,7 @@ impl Client {
         let action = self.draw(key);
         let member = self.members[self.random.random_range(0..self.members.len())].clone();
         let called = self.recorder.now();
-        let Some(answer) = ask(&member, &format!("k{key}"), &action).await else {
+        let Some(answer) = ask(&member, &format!("k{key}"), &action, &self.recorder).await else {
             return;
         };
         match (&action, &answer) {
@@ -131,17 +131,28 @@ impl Client {
 }
 
 /// Does one action; `None` when it certainly did not happen.
-async fn ask(member: &Etcd, key: &str, action: &Action) -> Option<Answer> {
+async fn ask(member: &Etcd, key: &str, action: &Action, recorder: &Recorder) -> Option<Answer> {
     let (path, body) = request(key, action);
     match member.call(path, &body).await {
         Err(error) => {
-            let refused = error
-                .downcast_ref::<hyper_util::client::legacy::Error>()
-                .is_some_and(|e| e.is_connect());
+            let broken = error.downcast_ref::<hyper_util::client::legacy::Error>();
+            let refused = broken.is_some_and(hyper_util::client::legacy::Error::is_connect);
+            recorder.failed(match (refused, broken) {
+                (true, _) => "no connection",
+                (false, Some(_)) => "connection broke before the answer",
+                (false, None) => "no answer in time",
+            });
             (!refused).then_some(Answer::Unknown)
         }
         Ok(reply) if reply.status == 200 => Some(answer(action, &reply.json())),
-        Ok(reply) if reply.status >= 500 => Some(Answer::Unknown),
+        Ok(reply) if reply.status >= 500 => {
+            recorder.failed(&format!(
+                "{} {}",
+                reply.status,
+                reply.json()["message"].as_str().unwrap_or_default()
+            ));
+            Some(Answer::Unknown)
+        }
         Ok(reply) => panic!("{path} {body}: {} {}", reply.status, reply.text()),
     }
 }

@@ -44,6 +44,9 @@ pub fn config(timing: Timing) -> Result<Config, String> {
         broadcast_submitted_on_append: Some(true),
         // A member that was cut off must not end the term of a healthy leader when it comes back.
         enable_pre_vote: Some(true),
+        // A leader that was killed may have lost entries that its followers keep: leading on in the same term, it would
+        // give their places to others, and the members would differ for ever. It stands for election in a new term.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config.validate().map_err(|error| error.to_string())

@@ -183,3 +183,31 @@ async fn without_a_quorum_nothing_is_acknowledged_and_local_reads_go_on() {
     cluster.ready().await;
     assert!(cluster.at(0).get("key").await.unwrap().is_some());
 }
+
+/// A leader's followers may have on disk what its own disk had not taken when it was killed. Leading on in the same term,
+/// it would give the places of those entries to others, and the members would differ for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_comes_back_at_once_leads_no_longer_in_its_old_term() {
+    let mut cluster = Cluster::plain(3).await;
+    let (mut random, _) = seed::generator("crash of a leader");
+    for round in 0..3 {
+        let leader = cluster.leader().await;
+        let before = term(&cluster.at(leader)).await;
+        cluster.kill(leader);
+        cluster.start(leader);
+        cluster.ready().await;
+        put(&cluster.everywhere(), &mut random, &format!("k{round}"), "v").await;
+        for member in cluster.everywhere() {
+            let after = term(&member).await;
+            assert!(
+                after > before,
+                "a member writes on in term {before} of a leader that was killed"
+            );
+        }
+    }
+}
+
+async fn term(member: &Etcd) -> i64 {
+    let status = member.ask("maintenance/status", &json!({})).await.unwrap();
+    number(&status["raftTerm"])
+}

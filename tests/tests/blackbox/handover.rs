@@ -29,6 +29,14 @@ async fn every_member_may_be_restarted_in_turn_leader_included() {
     }
     let recorder = load.finish().await;
     recorder.check("handover");
+    // A member that goes answers what it has taken first: a client meets a closed door at worst, and tries the next.
+    let harmless = ["no connection", "503 the disk is still being read"];
+    let seen: Vec<String> = recorder
+        .failures()
+        .into_iter()
+        .filter(|kind| !harmless.contains(&kind.as_str()))
+        .collect();
+    assert!(seen.is_empty(), "clients that retry elsewhere still saw: {seen:?}");
     let gap = recorder.longest_write_gap();
     assert!(gap < GAP_MAX, "no write was acknowledged for {gap:?}");
 }
