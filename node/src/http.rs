@@ -18,6 +18,7 @@ pub mod kv;
 pub mod outside;
 pub mod problem;
 pub mod query;
+pub mod txn;
 
 use axum::Router;
 use axum::extract::Request;
@@ -60,6 +61,7 @@ pub fn router(edge: Edge, probes: health::Probes) -> Router {
         .merge(etcd::routes())
         .merge(kv::routes())
         .merge(cluster::routes())
+        .merge(txn::routes())
         .merge(admin::routes())
         .with_state(edge);
     Router::new()

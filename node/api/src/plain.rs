@@ -4,6 +4,7 @@
 //! readable as they are and nothing is lost. Exactly one of the two names is present for a key, and one for a value.
 
 mod text;
+pub mod txn;
 
 use serde::{Deserialize, Serialize};
 

@@ -211,3 +211,61 @@ async fn the_cluster_describes_itself() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_does_one_of_two_things_and_says_what_came_of_it() {
+    let cluster = Cluster::plain(3).await;
+    let txn = async |at: usize, body: serde_json::Value| {
+        let reply = call(&cluster, at, Method::POST, "/v1/txn", &[], &body.to_string()).await;
+        (reply.status, reply.json())
+    };
+    let take = json!({
+        "if": [{"key": "lock", "exists": false}],
+        "then": [{"put": {"key": "lock", "value": "me"}}, {"put": {"key_base64": "/w==", "value_base64": "/w=="}}],
+        "else": [{"get": {"key": "lock"}}, {"get": {"prefix": "", "count_only": true}}],
+    });
+    let (status, first) = txn(0, take.clone()).await;
+    assert_eq!((status, &first["succeeded"]), (200, &json!(true)), "{first}");
+    let revision = &first["revision"];
+    assert_eq!(
+        first["results"],
+        json!([{"put": {"key": "lock", "mod_revision": revision}}, {"put": {"key_base64": "/w==", "mod_revision": revision}}])
+    );
+    let (_, second) = txn(1, take).await;
+    assert_eq!(second["succeeded"], false);
+    let found = &second["results"][0]["get"]["kvs"][0];
+    assert_eq!((&found["value"], &found["mod_revision"]), (&json!("me"), revision));
+    assert_eq!(second["results"][1]["get"]["count"], 2);
+    assert_eq!(
+        &second["revision"], revision,
+        "a transaction that only reads writes nothing"
+    );
+    let give_back = json!({
+        "if": [{"key": "lock", "value": "me", "mod_revision": revision}],
+        "then": [{"delete": {"prefix": "lo"}}, {"txn": {"then": [{"get": {"prefix": ""}}]}}],
+    });
+    let (_, third) = txn(2, give_back).await;
+    assert_eq!(third["results"][0]["delete"]["deleted"], 1, "{third}");
+    assert_eq!(third["results"][1]["txn"]["results"][0]["get"]["count"], 1, "{third}");
+    for (body, detail) in [
+        (
+            json!({"then": [{"put": {"key": "a"}}]}),
+            "put needs exactly one of value and value_base64",
+        ),
+        (json!({"if": [{"key": "a"}]}), "a condition needs a test"),
+        (
+            json!({"then": [{"put": {"key": "", "value": ""}}]}),
+            "etcdserver: key is not provided",
+        ),
+        (
+            json!({"then": [{"put": {"key": "a", "value": ""}}, {"put": {"key": "a", "value": ""}}]}),
+            "etcdserver: duplicate key given in txn request",
+        ),
+    ] {
+        let (status, problem) = txn(0, body).await;
+        assert!(
+            status == 400 && problem["detail"].as_str().unwrap_or_default().starts_with(detail),
+            "{status} {problem}"
+        );
+    }
+}

@@ -134,7 +134,7 @@ impl Asked {
 }
 
 /// The smallest key with this prefix. No key is empty, so for an empty prefix it is the smallest key there can be.
-fn first(prefix: &Bytes) -> Bytes {
+pub fn first(prefix: &Bytes) -> Bytes {
     if prefix.is_empty() {
         Bytes::from_static(b"\0")
     } else {
@@ -151,7 +151,7 @@ fn following(key: &[u8]) -> Bytes {
 }
 
 /// etcd's end of a prefix: its last byte plus one; bytes that cannot grow are dropped, and `\0` means "to the end".
-fn range_end(prefix: &[u8]) -> Bytes {
+pub fn range_end(prefix: &[u8]) -> Bytes {
     let grows = prefix.iter().rposition(|byte| *byte < u8::MAX);
     match grows {
         Some(at) => {
