@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod differential;
 mod errors;
+mod etcdctl;
 mod grpc;
 mod handover;
 mod identity;
