@@ -72,7 +72,8 @@ pub enum Step {
         /// The pod's uid.
         pod_uid: String,
         /// Whether a healthy voter is lost meanwhile. When it is, before it: ask every voter live, and give up unless
-        /// all of them still serve. When it is not: ask this node live, and give up if it serves as a voter after all.
+        /// all of them still serve. When it is not, before it: read the pod live, and give up if it is ready now and
+        /// was not when it was planned on; a stale picture of a pod that has come back must not cost its vote.
         healthy: bool,
     },
     /// Clear away what is left of a slot that is no member: delete its StatefulSet and its volume claim, each by uid.

@@ -34,7 +34,12 @@ impl Hands<'_> {
         pod_uid: &str,
         healthy: bool,
     ) -> Result<Outcome, ActError> {
-        if healthy && let Some(objection) = self.objection_to_restart().await {
+        let objection = if healthy {
+            self.objection_to_restart().await
+        } else {
+            self.objection_to_cure(step, slot).await?
+        };
+        if let Some(objection) = objection {
             return Ok(Outcome::GivenUp(objection.to_owned()));
         }
         self.delete::<Pod>(step, &self.cluster.name.pod(slot), pod_uid).await?;

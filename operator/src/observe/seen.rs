@@ -67,7 +67,8 @@ fn pod(pod: &Pod) -> PodSeen {
     }
 }
 
-fn ready_since(status: &PodStatus) -> Option<Timestamp> {
+/// When a pod became ready; `None` when it is not.
+pub(crate) fn ready_since(status: &PodStatus) -> Option<Timestamp> {
     let condition = status
         .conditions
         .iter()

@@ -4,7 +4,7 @@
 //! world: `check` holds the invariants, one sentence each.
 
 use crate::dice::Dice;
-use crate::world::{Claim, Disk, Group, Set, World};
+use crate::world::{Claim, Disk, Group, Pod, Set, World};
 use k8s_openapi::jiff::SignedDuration;
 use kvorum_crd::status::{Bootstrap, BootstrapPhase};
 use kvorum_plan::names::{ClusterId, MemberId, Slot};
@@ -22,6 +22,8 @@ pub(crate) struct Hands {
     pub(crate) dies: u64,
     /// What its cache holds.
     pub(crate) cached: World,
+    /// The run's seed, to be named when something is wrong.
+    pub(crate) seed: u64,
     /// How many clusters were ever begun.
     pub(crate) begun: u32,
 }
@@ -61,8 +63,8 @@ impl Hands {
         }
         self.call(dice)?;
         let before = world.strength();
-        self.act(world, dice, cluster, &plan.step);
-        check_strength(world, before, observed, &plan.step);
+        self.act(world, dice, cluster, observed, &plan.step);
+        check_strength(self.seed, world, before, observed, &plan.step);
         self.call(dice)?;
         world.write_status(version, plan.status.clone());
         self.call(dice)
@@ -126,7 +128,7 @@ impl Hands {
         });
     }
 
-    fn act(&mut self, world: &mut World, dice: &mut Dice, cluster: &Cluster, step: &Step) {
+    fn act(&mut self, world: &mut World, dice: &mut Dice, cluster: &Cluster, observed: &Observed, step: &Step) {
         match step {
             Step::PersistIntent(_) | Step::Wait(_) => {}
             Step::Bootstrap {
@@ -173,7 +175,11 @@ impl Hands {
                     group.term += 1;
                 }
             }
-            Step::RestartPod { slot, pod_uid, healthy } => restart(world, *slot, pod_uid, *healthy),
+            Step::RestartPod { slot, pod_uid, healthy } => {
+                let pod = observed.slots.get(slot).and_then(|seen| seen.pod.as_ref());
+                let was_ready = pod.is_some_and(|pod| pod.ready_since.is_some());
+                restart(world, *slot, pod_uid, *healthy, was_ready);
+            }
             Step::Discard {
                 slot,
                 statefulset_uid,
@@ -257,11 +263,13 @@ fn begin(world: &mut World, slot: Slot, name: String, cluster_id: ClusterId, mem
     true
 }
 
-/// Deletes a pod by uid, after the live read that all voters serve if it is a healthy voter's.
-fn restart(world: &mut World, slot: Slot, uid: &str, healthy: bool) {
+/// Deletes a pod by uid, after a live read: that all voters serve if it is a healthy voter's, and else that it has not
+/// become ready since.
+fn restart(world: &mut World, slot: Slot, uid: &str, healthy: bool, was_ready: bool) {
     let others_serve = !healthy || all_voters_serve(world);
     let pod = world.places.get_mut(&slot).and_then(|place| place.pod.as_mut());
-    if let Some(pod) = pod.filter(|pod| pod.uid == uid && others_serve) {
+    let recovered = |pod: &Pod| !healthy && !was_ready && pod.ready_since.is_some();
+    if let Some(pod) = pod.filter(|pod| pod.uid == uid && others_serve && !recovered(pod)) {
         pod.terminating = true;
         pod.process = None;
         pod.ready_since = None;
@@ -315,13 +323,13 @@ fn check_promotion(world: &World, id: MemberId) {
 }
 
 /// A quorum of voters that ran before our step runs after it. A cluster of one may restart its one member.
-fn check_strength(world: &World, before: (usize, usize), observed: &Observed, step: &Step) {
+fn check_strength(seed: u64, world: &World, before: (usize, usize), observed: &Observed, step: &Step) {
     let after = world.strength();
     let single = matches!(step, Step::RestartPod { .. }) && after.1 == 1 && before.1 == 1;
     let kept = before.0 < before.1 || after.0 >= after.1 || single;
     assert!(
         kept,
-        "{step:?} lost the quorum: {before:?} became {after:?}\n{observed:#?}"
+        "seed {seed}: {step:?} lost the quorum: {before:?} became {after:?}\n{observed:#?}"
     );
 }
 

@@ -105,6 +105,7 @@ fn run(seed: u64) {
     let mut world = World::new(resource());
     let mut hands = Hands {
         dies: 5,
+        seed,
         cached: world.clone(),
         begun: 0,
     };
@@ -212,6 +213,7 @@ fn calm() -> (World, Hands, Dice) {
     let mut world = World::new(resource());
     let mut hands = Hands {
         dies: 0,
+        seed: 1,
         cached: world.clone(),
         begun: 0,
     };

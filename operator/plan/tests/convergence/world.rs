@@ -250,6 +250,10 @@ impl World {
             else {
                 continue;
             };
+            // A member that was just added waits on until the leader reaches it.
+            if claim.disk.cluster.is_none() && dice.percent(40) {
+                continue;
+            }
             claim.disk.cluster = Some(group.id);
             claim.disk.known.clone_from(&group.members);
             let leads = claim.disk.id == group.leader;
@@ -266,15 +270,16 @@ impl World {
         pod.ready_since = ready.then(|| pod.ready_since.unwrap_or(now));
     }
 
+    /// Only voters are ever ready: a learner lets no client in.
     fn is_ready(&self, slot: Slot) -> bool {
         let Some((group, id)) = self.group.as_ref().zip(self.running(slot)) else {
             return false;
         };
-        let Some(member) = group.members.iter().find(|member| member.id == id) else {
-            return false;
-        };
-        let close = self.lag(slot).is_some_and(|lag| lag <= 4_000);
-        group.leader.is_some() && (member.role == Role::Voter || close)
+        let votes = group
+            .members
+            .iter()
+            .any(|member| member.id == id && member.role == Role::Voter);
+        votes && group.leader.is_some()
     }
 
     fn lag(&self, slot: Slot) -> Option<u64> {
