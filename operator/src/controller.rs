@@ -48,8 +48,6 @@ pub struct Context {
     pub events: Events,
     /// What the planner must know of this installation.
     pub settings: Settings,
-    /// Image of the node for clusters that name none; `{version}` stands for theirs.
-    pub node_image: String,
     backoff: Backoff,
 }
 
@@ -72,9 +70,8 @@ impl Context {
             connections: Connections::default(),
             settings: Settings {
                 cluster_domain,
-                ..Settings::default()
+                node_image: options.image.clone(),
             },
-            node_image: options.image.clone(),
             backoff: Backoff::default(),
         }
     }

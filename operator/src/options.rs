@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kvorum_plan::cluster::DEFAULT_NODE_IMAGE;
 
 /// The operator of Kvorum: keeps every KvCluster healthy, encrypted and as its spec says.
 ///
@@ -89,9 +90,6 @@ pub struct RunOptions {
     #[arg(long, env = "KVORUM_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 }
-
-/// The image that belongs to a version of Kvorum.
-pub const DEFAULT_NODE_IMAGE: &str = "registry.kvorum.dev/kvorum:{version}";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

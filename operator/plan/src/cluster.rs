@@ -10,11 +10,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kvorum_crd::cluster::{ClientAuth, ImagePullPolicy, Reclaim};
 use std::collections::BTreeMap;
 
+/// The image that belongs to a version of Kvorum; `{version}` stands for that.
+pub const DEFAULT_NODE_IMAGE: &str = "registry.kvorum.dev/kvorum:{version}";
+
 /// What the operator itself is set up with; the same for all clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Registry and path before `/kvorum:<version>` in default images.
-    pub registry: String,
+    /// Image of the node for clusters that name none; `{version}` stands for theirs.
+    pub node_image: String,
     /// The DNS domain of the Kubernetes cluster, such as `cluster.local`.
     pub cluster_domain: String,
 }
@@ -22,7 +25,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            registry: "registry.kvorum.dev".to_owned(),
+            node_image: DEFAULT_NODE_IMAGE.to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }
     }

@@ -48,7 +48,7 @@ impl Cluster {
                 asked: spec.version.clone(),
             });
         }
-        let default_image = || format!("{}/kvorum:{}", settings.registry, spec.version);
+        let default_image = || settings.node_image.replace("{version}", &spec.version);
         Ok(Self {
             name: ClusterName::new(metadata.name.as_deref().ok_or(Refusal::Incomplete("name"))?)?,
             namespace: metadata.namespace.clone().ok_or(Refusal::Incomplete("namespace"))?,
@@ -128,6 +128,16 @@ mod tests {
         assert_eq!(cluster.replicas, Replicas(3));
         assert_eq!(cluster.image, "registry.kvorum.dev/kvorum:0.1.0");
         assert_eq!(cluster.storage.size, Quantity("1Gi".to_owned()));
+    }
+
+    #[test_case(serde_json::json!({}), "mirror.example:5000/kv:0.1.0"; "the operator's, with the version put in")]
+    #[test_case(serde_json::json!({"image": "own/kv@sha256:00ff"}), "own/kv@sha256:00ff"; "the cluster's own")]
+    fn images(spec: serde_json::Value, image: &str) {
+        let settings = Settings {
+            node_image: "mirror.example:5000/kv:{version}".to_owned(),
+            ..Settings::default()
+        };
+        assert_eq!(Cluster::parse(&resource(spec), &settings).unwrap().image, image);
     }
 
     #[test_case(serde_json::json!({"replicas": 2}), "replicas must be 1, 3, 5 or 7, not 2"; "even")]

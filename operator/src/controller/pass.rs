@@ -84,7 +84,7 @@ pub(super) async fn pass(context: &Context, triggered: &KvCluster) -> Result<Act
     let Some(resource) = live(context, triggered).await? else {
         return Ok(Action::await_change());
     };
-    let cluster = match parse(context, &resource) {
+    let cluster = match Cluster::parse(&resource, &context.settings) {
         Ok(cluster) => cluster,
         Err(refusal) => return refuse(context, &resource, &refusal).await,
     };
@@ -122,14 +122,6 @@ async fn live(context: &Context, triggered: &KvCluster) -> Result<Option<KvClust
             .forget(&format!("{namespace}/{}", triggered.name_any()));
     }
     Ok(staying)
-}
-
-fn parse(context: &Context, resource: &KvCluster) -> Result<Cluster, Refusal> {
-    let mut cluster = Cluster::parse(resource, &context.settings)?;
-    if resource.spec.image.is_none() {
-        cluster.image = context.node_image.replace("{version}", &cluster.version);
-    }
-    Ok(cluster)
 }
 
 async fn refuse(context: &Context, resource: &KvCluster, refusal: &Refusal) -> Result<Action, PassError> {
