@@ -6,7 +6,7 @@
 /// What a condition speaks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionType {
-    /// The summary: every wanted member is a healthy voter and nothing is left to do.
+    /// The summary: every wanted member is a healthy voter that runs what the spec says, and nothing is left to do.
     Ready,
     /// A quorum serves linearizable reads.
     Available,

@@ -88,7 +88,7 @@ pub struct MemberStatus {
     /// The version it runs, as it says itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Whether it answers, has caught up and serves.
+    /// Whether it votes, answers and serves.
     pub ready: bool,
     /// In one word why it is not ready, such as `IdentityMissing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

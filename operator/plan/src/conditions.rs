@@ -2,15 +2,24 @@
 //!
 //! It must keep true: a condition says what was seen and why we wait, never what we hope; what is unknown is said to be
 //! unknown; no message holds a number that moves by itself.
+//!
+//! What `Ready` means follows the convention of Kubernetes: the cluster is as its spec wants it, and nothing is left to do.
+//! So it is not true while pods are rolled or members come and go, though clients are served all the while, as `Available`
+//! says; `Progressing` says what is being done about it. Who waits for a change waits for `Ready=True` with the generation
+//! of the spec in `observedGeneration`.
 
 use crate::cluster::Cluster;
 use crate::names::Slot;
+use crate::objects::certificates::lost;
 use crate::objects::{Action, Objects};
 use crate::observed::Role;
 use crate::rollout::{self, Templates};
 use crate::step::{Blocker, Reason, Step};
 use crate::view::{Health, View, quorum};
 use kvorum_crd::conditions::{ConditionType, Truth};
+
+/// The reason when an authority's Secret is gone although members depend on it.
+pub(crate) const AUTHORITY_LOST: &str = "AuthorityLost";
 
 /// What one condition says.
 pub(crate) struct Saying {
@@ -53,6 +62,7 @@ fn ready(parts: &[Saying]) -> Saying {
     let find = |about| parts.iter().find(|part| part.about == about);
     let good = [
         ConditionType::Available,
+        ConditionType::UpToDate,
         ConditionType::FullyReplicated,
         ConditionType::TlsReady,
     ];
@@ -65,7 +75,7 @@ fn ready(parts: &[Saying]) -> Saying {
             ConditionType::Ready,
             Truth::True,
             "Ready",
-            "every wanted member votes and is healthy",
+            "every wanted member votes, is healthy and runs what the spec says",
         ),
     }
 }
@@ -184,6 +194,9 @@ fn tls_ready(view: &View<'_>, objects: Option<&Objects>) -> Saying {
     let Some(objects) = objects else {
         return Saying::new(about, Truth::False, "Issuing", "certificates are not made yet");
     };
+    if let Some(sentence) = lost_authorities(view) {
+        return Saying::new(about, Truth::False, AUTHORITY_LOST, sentence);
+    }
     let leaves = objects.leaves.iter().map(|leaf| leaf.action);
     if leaves
         .chain(objects.authorities.iter().map(|a| a.action))
@@ -230,18 +243,41 @@ fn able_voters(view: &View<'_>) -> usize {
 
 fn action_required(view: &View<'_>, step: &Step) -> Saying {
     let about = ConditionType::ActionRequired;
-    let sentence = |reason: &Reason| crate::events::sentence(view.cluster, &Step::Wait(reason.clone()));
-    if let Step::Wait(reason @ (Reason::ActionRequired { why, .. } | Reason::BootstrapBlocked { why, .. })) = step {
-        return Saying::new(about, Truth::True, why.as_str(), sentence(reason));
-    }
-    match broken_voter(view) {
-        Some((reason, why)) => Saying::new(about, Truth::True, why, sentence(&reason)),
-        None => Saying::new(about, Truth::False, "NothingToDo", "the operator needs no help"),
+    let blocked = blocked(view, step);
+    match (blocked, lost_authorities(view)) {
+        (Some((slot, why)), _) => {
+            let sentence = crate::events::sentence(view.cluster, &Step::Wait(Reason::ActionRequired { slot, why }));
+            Saying::new(about, Truth::True, why.as_str(), sentence)
+        }
+        (None, Some(sentence)) => Saying::new(about, Truth::True, AUTHORITY_LOST, sentence),
+        (None, None) => Saying::new(about, Truth::False, "NothingToDo", "the operator needs no help"),
     }
 }
 
-/// The first voter whose disk is not its own any more, whatever else the pass is about.
-fn broken_voter(view: &View<'_>) -> Option<(Reason, &'static str)> {
+/// What a person must do about authorities that are gone although members depend on them, if there are any.
+fn lost_authorities(view: &View<'_>) -> Option<String> {
+    let lost = lost(view);
+    let sentence = || {
+        format!(
+            "Secret {} is lost: restore it from a backup, or delete the Secrets {}-*-tls to have everything issued anew; clients must then load the new authority",
+            lost.join(" and Secret "),
+            view.cluster.name
+        )
+    };
+    (!lost.is_empty()).then(sentence)
+}
+
+/// The slot at which a person must act, and why: what the step waits for, or else the first voter whose disk is not its
+/// own any more, whatever else the pass is about.
+pub(crate) fn blocked(view: &View<'_>, step: &Step) -> Option<(Slot, Blocker)> {
+    if let Step::Wait(Reason::ActionRequired { slot, why } | Reason::BootstrapBlocked { slot, why }) = step {
+        Some((*slot, *why))
+    } else {
+        broken_voter(view)
+    }
+}
+
+fn broken_voter(view: &View<'_>) -> Option<(Slot, Blocker)> {
     view.voters().find_map(|member| {
         let why = match view.health(member) {
             Health::IdentityMissing => Blocker::IdentityMissing,
@@ -250,8 +286,7 @@ fn broken_voter(view: &View<'_>) -> Option<(Reason, &'static str)> {
                 return None;
             }
         };
-        let slot = view.slot_of(member)?;
-        Some((Reason::ActionRequired { slot, why }, why.as_str()))
+        Some((view.slot_of(member)?, why))
     })
 }
 

@@ -18,7 +18,7 @@ use kvorum_crd::status::BootstrapPhase;
 pub(crate) fn events(view: &View<'_>, step: &Step, status: &KvClusterStatus) -> Vec<Event> {
     let taken = taken(view.cluster, step);
     let alarms = [ConditionType::ActionRequired, ConditionType::QuorumLost].into_iter();
-    let alarms = alarms.filter_map(|about| alarm(view, about, status));
+    let alarms = alarms.filter_map(|about| alarm(view, step, about, status));
     taken.into_iter().chain(alarms).collect()
 }
 
@@ -48,7 +48,7 @@ fn taken(cluster: &Cluster, step: &Step) -> Option<Event> {
 }
 
 /// A warning when a condition that calls for a person has just become true, or true for another reason.
-fn alarm(view: &View<'_>, about: ConditionType, status: &KvClusterStatus) -> Option<Event> {
+fn alarm(view: &View<'_>, step: &Step, about: ConditionType, status: &KvClusterStatus) -> Option<Event> {
     let is = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
         c.type_ == about.as_str() && c.status == Truth::True.as_str()
     };
@@ -57,22 +57,18 @@ fn alarm(view: &View<'_>, about: ConditionType, status: &KvClusterStatus) -> Opt
     if before.is_some_and(|before| before.reason == now.reason && before.message == now.message) {
         return None;
     }
-    let blocker = [
-        Blocker::IdentityMissing,
-        Blocker::IdentityMismatch,
-        Blocker::ForeignVolume,
-    ];
-    let reason = blocker.iter().map(|b| b.as_str()).find(|reason| *reason == now.reason);
+    let blocked = conditions::blocked(view, step).filter(|(_, why)| why.as_str() == now.reason);
+    let reason = match blocked {
+        Some((_, why)) => why.as_str(),
+        None if about == ConditionType::QuorumLost => "QuorumLost",
+        None => conditions::AUTHORITY_LOST,
+    };
     Some(Event {
         severity: Severity::Warning,
-        reason: reason.unwrap_or(if conditions::lost_quorum(view) {
-            "QuorumLost"
-        } else {
-            "ActionRequired"
-        }),
+        reason,
         action: "Observe",
         note: now.message.clone(),
-        slot: None,
+        slot: blocked.map(|(slot, _)| slot),
     })
 }
 

@@ -97,6 +97,7 @@ fn conditions(old: &[Condition], sayings: Vec<Saying>, generation: i64, now: Tim
     };
     sayings.into_iter().map(condition).collect()
 }
+
 /// The members that are and those on their way, in order of slots.
 fn members(view: &View<'_>, objects: Option<&Objects>) -> Vec<MemberStatus> {
     let bundled = |slot: &Slot| objects.is_some_and(|objects| objects.members.contains_key(slot));
@@ -121,20 +122,24 @@ fn member(view: &View<'_>, slot: Slot) -> MemberStatus {
         None => MemberRole::Removed,
     };
     let reason = match health {
+        Some(Health::Healthy) if role == MemberRole::Learner => Some("CatchingUp"),
         Some(health) => health.reason(),
         None => Some(joining_reason(view, slot)),
     };
     let trouble = view.pod(slot).and_then(|pod| pod.trouble.clone());
     let identity = matches!(health, Some(Health::IdentityMissing | Health::IdentityMismatch));
+    let healthy = health == Some(Health::Healthy);
+    // A learner serves no client, however healthy it is.
+    let ready = healthy && role == MemberRole::Voter;
     MemberStatus {
         id: entry
             .map(|member| member.id.to_string())
             .or_else(|| drawn_id(view, slot, old)),
         role,
         version: version.or_else(|| old.and_then(|member| member.version.clone())),
-        ready: health == Some(Health::Healthy),
+        ready,
         // The kubelet's word says more than ours, unless the node itself said what is wrong.
-        reason: if health == Some(Health::Healthy) || identity {
+        reason: if healthy || identity {
             reason.map(str::to_owned)
         } else {
             trouble.or_else(|| reason.map(str::to_owned))

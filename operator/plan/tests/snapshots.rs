@@ -80,7 +80,8 @@ fn template_hash(plan: &Plan) -> Option<String> {
     spec.template.metadata?.annotations?.remove("kvorum.dev/template-hash")
 }
 
-/// Certificates just as the plan wants them; for inputs that say `certificates: valid`.
+/// Certificates just as the plan wants them; for inputs that say `certificates: valid`. Of those, the authorities that an
+/// input names under `lost` are taken away again.
 fn valid(objects: &Objects) -> Certificates {
     let (not_before, not_after) = (
         "2026-11-01T00:00:00Z".parse().unwrap(),
@@ -139,6 +140,10 @@ fn planned(name: &str, text: &str) -> (Value, Plan) {
     let (input, mut observed) = read(&text.replace("CURRENT", &current));
     if let Some(objects) = wants.objects.as_ref().filter(|_| input["certificates"] == "valid") {
         observed.certificates = valid(objects);
+    }
+    for secret in input["lost"].as_array().into_iter().flatten() {
+        let known = observed.certificates.authorities.remove(secret.as_str().unwrap());
+        assert!(known.is_some(), "{name}: {secret} is no authority");
     }
     (input, plan(&cluster, &observed))
 }

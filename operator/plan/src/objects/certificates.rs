@@ -2,6 +2,9 @@
 //!
 //! Identity is in the URI: `kvorum://<cluster-id>/<member name>` for members, `kvorum://<cluster-id>/operator` for the
 //! operator. One leaf Secret per member. Two authorities, so that a client's certificate can never join the members.
+//!
+//! It must keep true: an authority that members' certificates came from is never made anew because its Secret is gone.
+//! Members would distrust each other, and clients all of them, from one moment to the next; a person decides (`lost`).
 
 use super::{Action, Authority, AuthorityKind, Cause, Leaf, LeafKind};
 use crate::names::{ClusterId, Slot};
@@ -16,11 +19,24 @@ const AUTHORITY_DAYS: u32 = 3_650;
 /// Validity of a leaf, in days. Nodes reload renewed leaves without a restart, so short costs nothing.
 const LEAF_DAYS: u32 = 90;
 
+/// Secrets of authorities that are gone although members still use certificates that they signed.
+pub(crate) fn lost(view: &View<'_>) -> Vec<String> {
+    let (name, certificates) = (&view.cluster.name, &view.seen.certificates);
+    let present: BTreeSet<&String> = certificates.authorities.values().map(|a| &a.fingerprint).collect();
+    let members = view.slots().into_iter().map(|slot| name.member_tls(slot));
+    let orphaned = members
+        .filter_map(|secret| certificates.leaves.get(&secret))
+        .any(|leaf| leaf.issuers.iter().any(|issuer| !present.contains(issuer)));
+    let absent = |secret: &String| orphaned && !certificates.authorities.contains_key(secret);
+    [name.client_ca(), name.peer_ca()].into_iter().filter(absent).collect()
+}
+
 pub(super) fn authorities(view: &View<'_>, cluster_id: ClusterId) -> Vec<Authority> {
     let name = &view.cluster.name;
+    let lost = lost(view);
     let authority = |kind, secret: String| {
         let exists = view.seen.certificates.authorities.contains_key(&secret);
-        let action = if exists {
+        let action = if exists || lost.contains(&secret) {
             Action::Keep
         } else {
             Action::Make(Cause::Absent)
@@ -100,6 +116,9 @@ fn judge(view: &View<'_>, leaf: &Leaf) -> Action {
         return Action::Make(Cause::Absent);
     };
     let present = issuers(view, leaf.kind);
+    if present.is_none() && !lost(view).is_empty() {
+        return Action::Keep;
+    }
     if present.is_none_or(|present| seen.issuers != present || !present.is_subset(&seen.trusted)) {
         Action::Make(Cause::OtherAuthority)
     } else if seen.dns != leaf.dns || seen.ips != leaf.ips || seen.uri != leaf.uri {
