@@ -30,6 +30,9 @@ const APPLIED_ANNOTATION: &str = "kvorum.dev/applied";
 /// Octets of the digest that are kept: enough that two versions of one object do not meet.
 const DIGEST_BYTES: usize = 12;
 
+/// The API server's code for an object that is well-formed but invalid.
+const UNPROCESSABLE: u16 = 422;
+
 /// Why an object could not be brought to its wanted form.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -97,10 +100,44 @@ impl Writer<'_> {
         self.metrics.write("apply");
         let name = wanted.name_any();
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = self.api::<K>().patch(&name, &params, &Patch::Apply(&wanted)).await;
+        let mut written = self.api::<K>().patch(&name, &params, &Patch::Apply(&wanted)).await;
+        if let (Err(kube::Error::Api(status)), Some(live)) = (&written, live)
+            && status.code == UNPROCESSABLE
+            && self.overwrite_lists(live, &wanted).await?
+        {
+            self.metrics.write("apply");
+            written = self.api::<K>().patch(&name, &params, &Patch::Apply(&wanted)).await;
+        }
         written.map(|_| true).map_err(|source| ApplyError::Refused {
             kind: K::kind(&()).into_owned(),
             name,
+            source,
+        })
+    }
+
+    /// Puts our lists in the place of those that differ. Server-side apply tells elements apart by a key; whoever edits the
+    /// key of ours makes it an element of their own, which apply leaves where it is, beside ours, even where two such
+    /// elements exclude each other (two ports of one name). What others added to such a list goes. Says whether it wrote.
+    async fn overwrite_lists<K: Child>(&self, live: &K, wanted: &K) -> Result<bool, ApplyError> {
+        let lists = difference::lists(&serde_json::to_value(wanted)?, &serde_json::to_value(live)?);
+        let Some(mut lists) = lists else {
+            return Ok(false);
+        };
+        // Only what was looked at is overwritten.
+        lists["metadata"]["resourceVersion"] = live.resource_version().into();
+        tracing::info!(kind = %K::kind(&()), name = wanted.name_any(), "overwrites lists that apply cannot mend");
+        self.metrics.write("patch");
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let written = self
+            .api::<K>()
+            .patch(&wanted.name_any(), &params, &Patch::Merge(&lists))
+            .await;
+        written.map(|_| true).map_err(|source| ApplyError::Refused {
+            kind: K::kind(&()).into_owned(),
+            name: wanted.name_any(),
             source,
         })
     }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::client::Body;
@@ -120,6 +121,62 @@ async fn an_edit_of_ours_a_new_wish_and_a_dropped_wish_are_written() {
         ..config("a")
     };
     assert_eq!(calls_for(&live, dropped).await, 1);
+}
+
+/// A Service with a port of this number, called `client`.
+fn service(port: i32) -> Service {
+    let service = json!({"metadata": {"name": "demo", "namespace": "ns", "resourceVersion": "7"},
+        "spec": {"type": "ClusterIP", "ports": [{"name": "client", "port": port}]}});
+    serde_json::from_value(service).unwrap()
+}
+
+#[tokio::test]
+async fn an_edited_key_of_a_list_is_overwritten_where_apply_would_only_add_beside_it() {
+    // The edited element is somebody else's to the API server, and two of one name are invalid.
+    let invalid = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 422, "reason": "Invalid", "message": "Duplicate value"});
+    let cleared = AtomicBool::new(false);
+    let (client, calls) = server(move |(_, path, body)| {
+        let apply = path.contains("force=true");
+        if !apply {
+            cleared.store(true, Ordering::Relaxed);
+        }
+        if cleared.load(Ordering::Relaxed) {
+            (StatusCode::OK, body.clone())
+        } else {
+            (StatusCode::UNPROCESSABLE_ENTITY, invalid.clone())
+        }
+    });
+    let metrics = Metrics::default();
+    let writer = Writer {
+        client,
+        namespace: "ns",
+        metrics: &metrics,
+    };
+    assert!(writer.ensure(Some(&service(9999)), service(2379)).await.unwrap());
+    let calls = calls.lock().unwrap();
+    let [_, (method, path, body), (_, last, _)] = calls.as_slice() else {
+        panic!("{calls:?}");
+    };
+    assert_eq!(*method, Method::PATCH);
+    assert!(path.contains("fieldManager=kvorum-operator"), "{path}");
+    let lists = json!({"metadata": {"resourceVersion": "7"}, "spec": {"ports": [{"name": "client", "port": 2379}]}});
+    assert_eq!(*body, lists);
+    assert!(last.contains("force=true"), "{last}");
+}
+
+#[tokio::test]
+async fn what_is_invalid_for_other_reasons_fails() {
+    let invalid = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 422, "reason": "Invalid", "message": "field is immutable"});
+    let (client, calls) = server(move |_| (StatusCode::UNPROCESSABLE_ENTITY, invalid.clone()));
+    let metrics = Metrics::default();
+    let writer = Writer {
+        client,
+        namespace: "ns",
+        metrics: &metrics,
+    };
+    // No list differs.
+    assert!(writer.ensure(Some(&config("a")), config("b")).await.is_err());
+    assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -42,6 +42,22 @@ pub fn first(wanted: &Value, live: &Value) -> Option<String> {
     differ(wanted, live).map(|path| path.trim_start_matches('.').to_owned())
 }
 
+/// The lists in `wanted` of which `live` falls short, as a merge patch with nothing else in it; `None` when there is none.
+/// Lists within lists come with the outermost.
+#[must_use]
+pub fn lists(wanted: &Value, live: &Value) -> Option<Value> {
+    let fields = wanted.as_object()?.iter().filter_map(|(name, value)| {
+        let found = live.get(name).unwrap_or(&Value::Null);
+        let part = match value {
+            Value::Array(_) => differ(value, found).map(|_| value.clone()),
+            _ => lists(value, found),
+        };
+        Some((name.clone(), part?))
+    });
+    let fields: serde_json::Map<String, Value> = fields.collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
 fn differ(wanted: &Value, live: &Value) -> Option<String> {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => wanted.iter().find_map(|(name, value)| {
@@ -50,13 +66,13 @@ fn differ(wanted: &Value, live: &Value) -> Option<String> {
             let path = lacks.or_else(|| WHOLE.contains(&name.as_str()).then(|| differ(found, value))?);
             path.map(|path| format!(".{name}{path}"))
         }),
-        (Value::Array(wanted), Value::Array(live)) => lists(wanted, live),
+        (Value::Array(wanted), Value::Array(live)) => differ_in_elements(wanted, live),
         _ if wanted == live || is_empty(wanted) && is_empty(live) || same_quantity(wanted, live) => None,
         _ => Some(String::new()),
     }
 }
 
-fn lists(wanted: &[Value], live: &[Value]) -> Option<String> {
+fn differ_in_elements(wanted: &[Value], live: &[Value]) -> Option<String> {
     if let Some(keys) = ELEMENT_KEYS
         .iter()
         .find(|keys| wanted.iter().all(|element| carries(element, keys)))
@@ -174,5 +190,15 @@ mod tests {
     )]
     fn differences(wanted: Value, live: Value) -> Option<String> {
         first(&wanted, &live)
+    }
+
+    #[test_case(
+        json!({"a": "1", "s": {"p": [{"name": "x", "port": 1}], "q": [1]}}),
+        json!({"a": "2", "s": {"p": [{"name": "x", "port": 2}], "q": [1]}})
+        => Some(json!({"s": {"p": [{"name": "x", "port": 1}]}})); "only the list that differs"
+    )]
+    #[test_case(json!({"a": "1", "q": [1]}), json!({"a": "2", "q": [1]}) => None; "no list differs")]
+    fn lists_that_differ(wanted: Value, live: Value) -> Option<Value> {
+        lists(&wanted, &live)
     }
 }
