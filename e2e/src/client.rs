@@ -5,6 +5,7 @@
 //! `demonstration` shows one write and one read to a person.
 
 pub mod demonstration;
+pub mod dice;
 pub mod door;
 pub mod ledger;
 pub mod pause;

@@ -1,5 +1,5 @@
 //! `kvorum-e2e-client`: what runs in a pod of the scenarios. `run` is the workload, `demo` shows one write and one read,
-//! `resolve` looks a name up, `wait` does nothing until it is told to end.
+//! `resolve` looks a name up, `empty` wipes a folder, `wait` does nothing until it is told to end.
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
@@ -10,6 +10,7 @@ use kvorum_e2e::client::wire::Address;
 use kvorum_e2e::client::workload::{Plan, Workload};
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -52,6 +53,11 @@ enum Task {
         /// The name
         name: String,
     },
+    /// Delete everything in a folder, but not the folder; print how many entries it had
+    Empty {
+        /// The folder
+        folder: PathBuf,
+    },
     /// Do nothing until SIGTERM
     Wait,
 }
@@ -67,6 +73,7 @@ async fn main() -> Result<()> {
         } => run(Workload::new(address, plan), seconds, listen).await,
         Task::Demo { address, key, value } => demonstration::show(address, &key, &value, &mut std::io::stdout()).await,
         Task::Resolve { name } => resolve(name).await,
+        Task::Empty { folder } => empty(&folder),
         Task::Wait => {
             writeln!(std::io::stdout(), "waiting")?;
             terminated().await;
@@ -123,6 +130,23 @@ async fn resolve(name: String) -> Result<()> {
         anyhow::Ok(found.map(|address| address.ip().to_string()).collect::<Vec<_>>())
     });
     writeln!(std::io::stdout(), "{}", lookup.await??.join("\n"))?;
+    Ok(())
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    let shown = || folder.display().to_string();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).with_context(shown)? {
+        let entry = entry.with_context(shown)?;
+        let removed = if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
+        removed.with_context(|| entry.path().display().to_string())?;
+        count += 1;
+    }
+    writeln!(std::io::stdout(), "{count}")?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The clients: each does one operation after the other, on a few keys that all of them fight over. Keys are used for a
 //! while and then left, so that no history grows too long to be checked; at the end every one of them is read back.
 
+use super::dice::Dice;
 use super::ledger::Ledger;
 use super::wire::{Address, Wire};
 use crate::history::{Action, Entry, Outcome};
@@ -104,7 +105,7 @@ impl Workload {
 
     async fn client(&self, number: u32) {
         let mut wire = Wire::new(self.address.clone());
-        let mut dice = Dice(u64::from(number));
+        let mut dice = Dice::new(u64::from(number));
         let mut last_seen: BTreeMap<u64, Option<String>> = BTreeMap::new();
         while !self.stopped.load(Ordering::Acquire) {
             let turn = self.operations.fetch_add(1, Ordering::Relaxed);
@@ -209,18 +210,5 @@ fn seen(action: &Action, outcome: Outcome) -> Option<Option<String>> {
         (Action::Delete, Outcome::Written) => Some(None),
         (_, Outcome::Read { value }) => Some(value),
         (_, Outcome::Refused | Outcome::Unknown) | (Action::Get, Outcome::Written) => None,
-    }
-}
-
-/// Numbers that look random enough to choose keys with (SplitMix64). Each client's are its own and always the same.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % sides
     }
 }

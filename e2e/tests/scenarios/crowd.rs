@@ -69,12 +69,14 @@ impl Crowd {
     }
 }
 
+/// The image with the program.
+pub(crate) fn client_image() -> String {
+    let ours = IMAGES.iter().find(|image| image.name == "kvorum-e2e-client");
+    ours.expect("it is one of ours").reference()
+}
+
 fn manifest(pod: &str, cluster: &str, namespace: &str) -> String {
-    let image = IMAGES
-        .iter()
-        .find(|image| image.name == "kvorum-e2e-client")
-        .expect("it is one of ours")
-        .reference();
+    let image = client_image();
     format!(
         r#"apiVersion: v1
 kind: Pod

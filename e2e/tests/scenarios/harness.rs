@@ -1,17 +1,12 @@
 //! The harness itself: what every other scenario takes for granted. A pod gets a volume and an address, is found by name,
 //! can be looked into, and comes back with its data.
 
-use crate::crowd::CLIENT;
+use crate::crowd::{CLIENT, client_image};
 use crate::world::with_temp_ns;
 use anyhow::{Result, ensure};
-use kvorum_e2e::images::list::IMAGES;
 
 fn stateful_set() -> String {
-    let image = IMAGES
-        .iter()
-        .find(|image| image.name == "kvorum-e2e-client")
-        .expect("it is one of ours")
-        .reference();
+    let image = client_image();
     format!(
         r#"apiVersion: v1
 kind: Service

@@ -2,7 +2,8 @@
 //! all the while what must stay true. They need a cluster with the images on it: `make e2e` brings both.
 //!
 //! `world` is the stage (namespaces, waiting, what is shown after a failure), `api` speaks to the API server, `operator`
-//! sees to it that there is one, `crowd` runs the workload. Every other module is a scenario.
+//! sees to it that there is one, `kvcluster` is the cluster under test, `crowd` runs the workload, `audit` counts writes.
+//! Every other module is a scenario.
 
 #![allow(
     clippy::print_stdout,
@@ -10,9 +11,17 @@
 )]
 
 mod api;
+mod audit;
 mod crowd;
+mod kvcluster;
 mod operator;
 mod world;
 
+mod drift;
+mod emptied_volume;
 mod first_cluster;
 mod harness;
+mod helm;
+mod life_under_load;
+mod operator_killed;
+mod refused;

@@ -1,0 +1,70 @@
+//! A cluster's whole life while clients write and read through its Service without pause: it grows, shrinks, loses each
+//! pod in turn, and takes a new pod template. No acknowledged write may be lost, every read must be linearizable, and the
+//! clients must not notice much.
+
+use crate::crowd::Crowd;
+use crate::kvcluster::{KvCluster, NAME, PODS};
+use crate::operator;
+use crate::world::with_temp_ns;
+use anyhow::ensure;
+
+/// How long a change of the cluster may take, in seconds; a busy machine included.
+const CHANGE_SECONDS_MAX: u64 = 180;
+/// The longest time without an acknowledged write, in any step. A member that goes hands leadership over first, so on a
+/// quiet machine it is far less; a busy one may lose a whole election or two.
+const GAP_MS_MAX: f64 = 5000.0;
+
+#[tokio::test]
+async fn nothing_is_lost_and_clients_hardly_notice() {
+    with_temp_ns("life", |ns| async move {
+        operator::installed(&ns.api).await?;
+        let cluster = KvCluster::create(&ns, 1).await?;
+        cluster.await_settled(1, CHANGE_SECONDS_MAX).await?;
+        let crowd = Crowd::start(&ns, NAME).await?;
+        for replicas in [3, 5, 3] {
+            crowd.mark(&format!("scale-to-{replicas}")).await?;
+            cluster.scale(replicas).await?;
+            cluster.await_settled(replicas, CHANGE_SECONDS_MAX).await?;
+        }
+        for slot in 0..3 {
+            let before = cluster.pod(slot).await?;
+            crowd.mark(&format!("delete-{NAME}-{slot}")).await?;
+            ns.kubectl(&["delete", "pod", &format!("{NAME}-{slot}-0"), "--wait=true"])
+                .await?;
+            cluster.await_settled(3, CHANGE_SECONDS_MAX).await?;
+            let after = cluster.pod(slot).await?;
+            ensure!(
+                after["metadata"]["uid"] != before["metadata"]["uid"],
+                "the pod was not deleted"
+            );
+        }
+        crowd.mark("roll").await?;
+        cluster.annotate_pods("rolled").await?;
+        cluster.await_settled(3, CHANGE_SECONDS_MAX).await?;
+        for pod in ns.list("pods", PODS).await? {
+            ensure!(
+                pod["metadata"]["annotations"]["example.com/stamp"] == "rolled",
+                "{} has the old template",
+                pod["metadata"]["name"]
+            );
+        }
+        let report = crowd.finish().await?;
+        for step in report.steps.iter().chain([&report.total]) {
+            println!(
+                "{:<16} {:>6.1} s  {:>7} writes  {:>7} reads  longest gap {:>6.0} ms  slowest {:>6.0} ms  errors {:?}",
+                step.name, step.seconds, step.writes, step.reads, step.longest_gap_ms, step.slowest_ms, step.errors
+            );
+        }
+        for step in &report.steps {
+            ensure!(step.writes > 0, "{}: no write at all", step.name);
+            ensure!(
+                step.longest_gap_ms < GAP_MS_MAX,
+                "{}: {:.0} ms without an acknowledged write",
+                step.name,
+                step.longest_gap_ms
+            );
+        }
+        Ok(())
+    })
+    .await;
+}
