@@ -1,4 +1,4 @@
-//! The command line of people and scripts: `kvorum get`, `put`, `del`, `member list`, `endpoint status|health`.
+//! The command line of people and scripts: keys, watches, leases, locks, members, users, snapshots.
 //!
 //! Flags, variables and the simple output format are etcdctl's, so that hands and scripts need not learn anew. What is
 //! decided here is only what a command line means; asking a cluster is the client's business (`kvorum_client`).
@@ -6,18 +6,32 @@
 //! Every command follows the same three steps in its own file: arguments to request, request to response, response to
 //! text. The first and the last are plain functions, so that tests need no server.
 
+mod alarm;
+mod auth;
+mod compact;
+mod completion;
 mod connection;
 mod del;
 mod duration;
 mod endpoint;
 mod failure;
 mod get;
+mod lease;
+mod lock;
 mod member;
+mod move_leader;
 mod output;
+mod password;
 mod put;
 mod range;
+mod role;
+mod snapshot;
 mod table;
+mod txn;
+mod user;
 mod view;
+mod watch;
+mod with;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -28,7 +42,7 @@ pub use connection::Global;
 pub use failure::Failure;
 pub use output::Format;
 
-use connection::Connection;
+use with::{Connector, With};
 
 /// What the exit codes mean, for the end of `--help`.
 pub const EXIT_CODES: &str = "\
@@ -47,19 +61,56 @@ pub enum Command {
     Put(put::Put),
     /// Delete a key or a range of keys.
     Del(del::Del),
-    /// Look at the members of the cluster.
+    /// Do one thing or another, all at once, as conditions hold or not.
+    #[command(after_long_help = txn::EXAMPLES)]
+    Txn(With<txn::Txn>),
+    /// Print changes as they happen.
+    #[command(after_long_help = watch::EXAMPLES)]
+    Watch(With<watch::Watch>),
+    /// Make leases, keep them alive, end them.
+    Lease(lease::Lease),
+    /// Hold a lock, alone or while a command runs.
+    #[command(after_long_help = lock::LOCK)]
+    Lock(With<lock::Lock>),
+    /// Stand for election, or print who leads.
+    #[command(after_long_help = lock::ELECT)]
+    Elect(With<lock::Elect>),
+    /// Forget the history before a revision.
+    #[command(visible_alias = "compaction", after_long_help = compact::COMPACT)]
+    Compact(With<compact::Compact>),
+    /// Give space back to the file system.
+    #[command(after_long_help = compact::DEFRAG)]
+    Defrag(With<compact::Defrag>),
+    /// Save the store into a file, and check such files.
+    Snapshot(snapshot::Snapshot),
+    /// Look at the members of the cluster, and change them.
     Member(member::Member),
     /// Look at the endpoints given with --endpoints.
     Endpoint(endpoint::Endpoint),
+    /// Let another member lead.
+    #[command(after_long_help = move_leader::EXAMPLES)]
+    MoveLeader(With<move_leader::MoveLeader>),
+    /// Look at alarms, and take them back.
+    Alarm(alarm::Alarm),
+    /// Demand users, or not.
+    Auth(auth::Auth),
+    /// Users and their roles.
+    User(user::User),
+    /// Roles and what they allow.
+    Role(role::Role),
+    /// Print the completions for a shell.
+    #[command(after_long_help = completion::EXAMPLES)]
+    Completion(completion::Completion),
 }
 
-/// Carries out a command. `before` are the flags that stood before its name; those after it win.
-pub fn run(before: Global, command: Command) -> ExitCode {
+/// Carries out a command. `before` are the flags that stood before its name; those after it win. `program` is the whole
+/// command line, for completions.
+pub fn run(before: Global, command: Command, program: clap::Command) -> ExitCode {
     let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::Runtime)
-        .and_then(|runtime| runtime.block_on(dispatch(before, command)));
+        .and_then(|runtime| runtime.block_on(dispatch(before, command, program)));
     let Err(failure) = result else {
         return ExitCode::SUCCESS;
     };
@@ -70,19 +121,28 @@ pub fn run(before: Global, command: Command) -> ExitCode {
     ExitCode::from(failure.exit_code())
 }
 
-async fn dispatch(before: Global, command: Command) -> Result<(), Failure> {
-    let connect = |global: Global| Connection::new(global.or(before), |name| std::env::var_os(name));
+async fn dispatch(before: Global, command: Command, program: clap::Command) -> Result<(), Failure> {
+    let connector = Connector { before };
     match command {
-        Command::Get(get) => get::run(&get.arguments, &connect(get.global)?).await,
-        Command::Put(put) => put::run(put.arguments, &connect(put.global)?).await,
-        Command::Del(del) => del::run(&del.arguments, &connect(del.global)?).await,
-        Command::Member(member::Member {
-            command: member::MemberCommand::List(global),
-        }) => member::run(&connect(global)?).await,
-        Command::Endpoint(endpoint::Endpoint { command }) => match command {
-            endpoint::EndpointCommand::Status(which) => endpoint::status(which.cluster, &connect(which.global)?).await,
-            endpoint::EndpointCommand::Health(which) => endpoint::health(which.cluster, &connect(which.global)?).await,
-        },
+        Command::Get(get) => get::run(&get.arguments, &connector.open(get.global).await?).await,
+        Command::Put(put) => put::run(put.arguments, &connector.open(put.global).await?).await,
+        Command::Del(del) => del::run(&del.arguments, &connector.open(del.global).await?).await,
+        Command::Txn(with) => txn::run(with.arguments, &connector.open(with.global).await?).await,
+        Command::Watch(with) => watch::run(&with.arguments, &connector.open(with.global).await?).await,
+        Command::Lease(lease) => lease::run(lease, &connector).await,
+        Command::Lock(with) => lock::lock(with.arguments, &connector.open(with.global).await?).await,
+        Command::Elect(with) => lock::elect(with.arguments, &connector.open(with.global).await?).await,
+        Command::Compact(with) => compact::compact(&with.arguments, &connector.open(with.global).await?).await,
+        Command::Defrag(with) => compact::defrag(&with.arguments, &connector.open(with.global).await?).await,
+        Command::Snapshot(snapshot) => snapshot::run(snapshot, &connector).await,
+        Command::Member(member) => member::run(member, &connector).await,
+        Command::Endpoint(endpoint) => endpoint::run(endpoint, &connector).await,
+        Command::MoveLeader(with) => move_leader::run(&with.arguments, &connector.open(with.global).await?).await,
+        Command::Alarm(alarm) => alarm::run(alarm, &connector).await,
+        Command::Auth(auth) => auth::run(auth, &connector).await,
+        Command::User(user) => user::run(user, &connector).await,
+        Command::Role(role) => role::run(role, &connector).await,
+        Command::Completion(completion) => completion::run(&completion, program),
     }
 }
 

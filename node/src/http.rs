@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod connections;
 pub mod etcd;
 pub mod kv;
+pub mod openapi;
 pub mod outside;
 pub mod problem;
 pub mod query;
@@ -62,6 +63,7 @@ pub fn router(edge: Edge, probes: health::Probes) -> Router {
         .merge(kv::routes())
         .merge(cluster::routes())
         .merge(txn::routes())
+        .merge(openapi::routes())
         .merge(admin::routes())
         .with_state(edge);
     Router::new()

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use kvorum::cli;
 use kvorum::config::{Config, Settings};
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     kvorum::tls::install_provider();
     let Program { global, command } = Program::parse();
     match command {
-        Command::Client(command) => cli::run(global, *command),
+        Command::Client(command) => cli::run(global, *command, Program::command()),
         Command::Serve(settings) => match serve(*settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -133,6 +133,11 @@ fn read<A: DeserializeOwned>(answer: Answer) -> Result<A, Error> {
     if answer.status == 200 {
         return serde_json::from_slice(&answer.body).map_err(|error| foreign(answer, error.to_string()));
     }
+    Err(refused(answer))
+}
+
+/// The refusal that an answer carries.
+pub(crate) fn refused(answer: Answer) -> Error {
     match serde_json::from_slice::<Body<'_>>(&answer.body) {
         Ok(body) => {
             let code = Code::from_number(body.code).unwrap_or(Code::Unknown);
@@ -142,15 +147,15 @@ fn read<A: DeserializeOwned>(answer: Answer) -> Result<A, Error> {
                 body.message
             }
             .into_owned();
-            Err(Error::Refused {
+            Error::Refused {
                 endpoint: answer.endpoint,
                 code,
                 message,
-            })
+            }
         }
         Err(_) => {
             let excerpt = excerpt(&answer.body);
-            Err(foreign(answer, excerpt))
+            foreign(answer, excerpt)
         }
     }
 }

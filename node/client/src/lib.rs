@@ -6,7 +6,8 @@
 //! Reads are repeated freely, within a number of rounds and a deadline.
 //!
 //! Every error keeps the endpoint, and the server's code and message where it sent them. The client reads no files and no
-//! environment; certificates come in as PEM bytes. It does not watch or keep leases alive yet.
+//! environment; certificates come in as PEM bytes. Streams ([`Messages`]) are opened where an endpoint takes them and not
+//! carried on elsewhere: only the caller knows from where.
 
 mod admin;
 mod config;
@@ -15,6 +16,7 @@ mod error;
 mod etcd;
 mod plain;
 mod retry;
+mod stream;
 mod tls;
 mod transport;
 
@@ -24,6 +26,7 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 pub use plain::{Expected, PageQuery};
 pub use retry::Repeat;
+pub use stream::Messages;
 
 use transport::Transport;
 
@@ -51,6 +54,15 @@ impl Client {
     /// The endpoints, in the order given.
     pub fn endpoints(&self) -> &[Endpoint] {
         self.rotation.endpoints()
+    }
+
+    /// The same client with another time for each call, all attempts together.
+    #[must_use]
+    pub fn within(&self, timeout: std::time::Duration) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            rotation: self.rotation.within(timeout),
+        }
     }
 
     /// The same client for one endpoint only, sharing connections.

@@ -53,6 +53,39 @@ impl Rotation {
         self.timeout
     }
 
+    /// The same endpoints, with another time.
+    pub(crate) fn within(&self, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// Opens a call at the first endpoint that answers at all; each gets one turn, because a stream is opened anew by
+    /// whoever wants it carried on.
+    pub(crate) async fn open(
+        &self,
+        transport: &Transport,
+        call: &Call,
+    ) -> Result<(Endpoint, http::Response<hyper::body::Incoming>), Error> {
+        let deadline = Instant::now() + self.timeout;
+        let mut tried = 0;
+        loop {
+            let index = self.first.load(Ordering::Relaxed) % self.endpoints.len();
+            let endpoint = &self.endpoints[index];
+            let timeout = self.share(deadline, tried, Repeat::Freely);
+            let error = match transport.open(endpoint, call, timeout).await {
+                Ok(response) => return Ok((endpoint.clone(), response)),
+                Err(error) => error,
+            };
+            self.first.store(index + 1, Ordering::Relaxed);
+            tried += 1;
+            if tried >= self.endpoints.len() {
+                return Err(error);
+            }
+        }
+    }
+
     /// Sends a call to one endpoint after the other until `read` accepts an answer or finds a reason to stop.
     pub(crate) async fn send<T>(
         &self,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -124,8 +125,29 @@ impl Transport {
         Ok(request)
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, request: http::Request<Full<Bytes>>) -> Result<Answer, Error> {
-        let response = self.http.request(request).await.map_err(|error| {
+    /// Sends a request and returns when the head of the answer is there; its body may come in pieces for ever.
+    pub(crate) async fn open(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        timeout: Duration,
+    ) -> Result<http::Response<Incoming>, Error> {
+        let request = self.request(endpoint, call)?;
+        match tokio::time::timeout(timeout, self.begin(endpoint, request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout {
+                endpoint: endpoint.clone(),
+                after: timeout,
+            }),
+        }
+    }
+
+    async fn begin(
+        &self,
+        endpoint: &Endpoint,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Error> {
+        self.http.request(request).await.map_err(|error| {
             let (endpoint, connecting) = (endpoint.clone(), error.is_connect());
             let source = Box::new(error);
             if connecting {
@@ -133,7 +155,11 @@ impl Transport {
             } else {
                 Error::Broken { endpoint, source }
             }
-        })?;
+        })
+    }
+
+    async fn exchange(&self, endpoint: &Endpoint, request: http::Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let response = self.begin(endpoint, request).await?;
         let status = response.status().as_u16();
         match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
             Ok(body) => Ok(Answer {

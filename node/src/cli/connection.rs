@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::ValueEnum as _;
-use kvorum_client::{Client, Config, TIMEOUT_DEFAULT, Tls};
+use kvorum_api::error::Refusal;
+use kvorum_api::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
+use kvorum_client::{Client, Config, Repeat, TIMEOUT_DEFAULT, Tls};
 
-use super::{Failure, Format, duration};
+use super::{Failure, Format, duration, password};
 
 /// The endpoint when none is named; etcdctl's default too.
 const ENDPOINT_DEFAULT: &str = "127.0.0.1:2379";
@@ -35,6 +37,12 @@ pub struct Global {
     /// Time for the whole command. [env: KVORUM_COMMAND_TIMEOUT, ETCDCTL_COMMAND_TIMEOUT] [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     command_timeout: Option<Duration>,
+    /// Who asks, name or name:password; without a password it is asked for. [env: KVORUM_USER, ETCDCTL_USER]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// The user's password, which others on this machine can see here. [env: KVORUM_PASSWORD, ETCDCTL_PASSWORD]
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    password: Option<Secret>,
     /// How to print. [env: KVORUM_WRITE_OUT, ETCDCTL_WRITE_OUT] [default: simple]
     #[arg(
         short = 'w',
@@ -44,7 +52,23 @@ pub struct Global {
         value_name = "FORMAT",
         value_enum
     )]
-    write_out: Option<Format>,
+    pub(super) write_out: Option<Format>,
+}
+
+/// A password, which is never printed.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
 impl Global {
@@ -56,6 +80,8 @@ impl Global {
             cert: self.cert.or(other.cert),
             key: self.key.or(other.key),
             command_timeout: self.command_timeout.or(other.command_timeout),
+            user: self.user.or(other.user),
+            password: self.password.or(other.password),
             write_out: self.write_out.or(other.write_out),
         }
     }
@@ -68,9 +94,36 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Fills gaps in the flags from variables, reads the certificates, and makes the client.
-    pub(super) fn new(flags: Global, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+    /// Fills gaps in the flags from variables, reads the certificates, and makes the client; a user named in the flags has
+    /// shown who he is.
+    pub(super) async fn open(flags: Global, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let settings = complete(flags, variable)?;
+        let unknown = Self::with_token(&settings, None)?;
+        let Some(user) = &settings.user else {
+            return Ok(unknown);
+        };
+        let (name, password) = match (user.split_once(':'), &settings.password) {
+            (_, Some(password)) => (user.as_str(), password.0.clone()),
+            (Some((name, password)), None) => (name, password.to_owned()),
+            (None, None) => (user.as_str(), password::of(user)?),
+        };
+        let request = AuthenticateRequest {
+            name: name.to_owned(),
+            password,
+        };
+        let answer: Result<AuthenticateResponse, _> = unknown
+            .client
+            .call("/v3/auth/authenticate", &request, Repeat::Freely)
+            .await;
+        match answer {
+            Ok(answer) => Self::with_token(&settings, Some(answer.token)),
+            // As etcdctl: a name is no mistake where nobody asks for one.
+            Err(error) if error.refusal() == Some(Refusal::AuthNotEnabled) => Ok(unknown),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn with_token(settings: &Global, token: Option<String>) -> Result<Self, Failure> {
         let tls = match (&settings.cacert, &settings.cert, &settings.key) {
             (None, None, None) => None,
             (Some(ca), None, None) => Some(Tls {
@@ -85,10 +138,13 @@ impl Connection {
             (Some(_), _, _) => return Err(Failure::Usage("--cert and --key go together".to_owned())),
         };
         let client = Client::new(Config {
-            endpoints: settings.endpoints.unwrap_or_else(|| vec![ENDPOINT_DEFAULT.to_owned()]),
+            endpoints: settings
+                .endpoints
+                .clone()
+                .unwrap_or_else(|| vec![ENDPOINT_DEFAULT.to_owned()]),
             tls,
             timeout: settings.command_timeout.unwrap_or(TIMEOUT_DEFAULT),
-            token: None,
+            token,
         })?;
         Ok(Self {
             client,
@@ -121,6 +177,8 @@ fn from_variables(prefix: &str, variable: &impl Fn(&str) -> Option<OsString>) ->
     Ok(Global {
         endpoints: text("ENDPOINTS")?.map(|list| list.split(',').map(|endpoint| endpoint.trim().to_owned()).collect()),
         cacert: path("CACERT"),
+        user: text("USER")?,
+        password: text("PASSWORD")?.map(Secret),
         cert: path("CERT"),
         key: path("KEY"),
         command_timeout: text("COMMAND_TIMEOUT")?
@@ -190,7 +248,10 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| value.into())
         };
-        let failure = Connection::new(Global::default(), lookup).err().unwrap();
+        let failure = complete(Global::default(), lookup)
+            .and_then(|settings| Connection::with_token(&settings, None))
+            .err()
+            .unwrap();
         assert_eq!(failure.message().unwrap(), expected);
         assert_eq!(failure.exit_code(), 2);
     }

@@ -55,10 +55,13 @@ impl Arguments {
 
 pub(super) fn render(response: &DeleteRangeResponse, format: Format) -> Result<Text, Failure> {
     let table = || output::pairs_table(&response.prev_kvs);
-    output::render(format, &view::Del::from(response), table, |text| {
-        output::line(text, response.deleted.to_string().as_bytes());
-        for kv in &response.prev_kvs {
-            output::pair(text, kv);
-        }
-    })
+    output::render(format, &view::Del::from(response), table, |text| simple(response, text))
+}
+
+/// How many were deleted, and which, if that was asked for.
+pub(super) fn simple(response: &DeleteRangeResponse, text: &mut Text) {
+    output::line(text, response.deleted.to_string().as_bytes());
+    for kv in &response.prev_kvs {
+        output::pair(text, kv);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every endpoint is asked on its own, all at once; one that does not answer is reported and does not hide the others.
 
+mod hashkv;
 mod status;
 
 use std::io::Write as _;
@@ -14,14 +15,19 @@ use kvorum_client::{Client, Error};
 use super::connection::Connection;
 use super::output::{self, Text};
 use super::table::Table;
+use super::with::{Connector, With};
 use super::{Failure, Format, Global, view};
 
-pub(super) use status::status;
+use status::status;
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
   kvorum endpoint status --cluster -w table     every member with version, leader, term and index
   kvorum endpoint status -o json                for scripts";
+
+const HASHKV_EXAMPLES: &str = "\
+Examples:
+  kvorum endpoint hashkv --cluster      the same number from every member, or something is very wrong";
 
 const HEALTH_EXAMPLES: &str = "\
 Examples:
@@ -31,30 +37,41 @@ Examples:
 #[derive(Args, Clone, Debug)]
 pub struct Endpoint {
     #[command(subcommand)]
-    pub(super) command: EndpointCommand,
+    command: EndpointCommand,
 }
 
 #[derive(Subcommand, Clone, Debug)]
-pub(super) enum EndpointCommand {
+enum EndpointCommand {
     /// Show version, size, leader, term and index of each endpoint.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(Which),
     /// Check that each endpoint answers a linearizable read.
     #[command(after_long_help = HEALTH_EXAMPLES)]
     Health(Which),
+    /// Show the hash of each endpoint's keys at one revision.
+    #[command(name = "hashkv", after_long_help = HASHKV_EXAMPLES)]
+    HashKv(With<hashkv::HashKv>),
 }
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Which {
+struct Which {
     /// Ask every member of the cluster instead of the endpoints given.
     #[arg(long)]
-    pub(super) cluster: bool,
+    cluster: bool,
     #[command(flatten)]
-    pub(super) global: Global,
+    global: Global,
+}
+
+pub(super) async fn run(endpoint: Endpoint, connector: &Connector) -> Result<(), Failure> {
+    match endpoint.command {
+        EndpointCommand::Status(which) => status(which.cluster, &connector.open(which.global).await?).await,
+        EndpointCommand::Health(which) => health(which.cluster, &connector.open(which.global).await?).await,
+        EndpointCommand::HashKv(with) => hashkv::hashkv(&with.arguments, &connector.open(with.global).await?).await,
+    }
 }
 
 /// The clients to ask, one per endpoint.
-async fn clients(cluster: bool, connection: &Connection) -> Result<Vec<Client>, Failure> {
+pub(super) async fn clients(cluster: bool, connection: &Connection) -> Result<Vec<Client>, Failure> {
     let client = &connection.client;
     if !cluster {
         return Ok(client
@@ -75,7 +92,7 @@ async fn clients(cluster: bool, connection: &Connection) -> Result<Vec<Client>, 
     Ok(endpoints.iter().map(|endpoint| client.only(endpoint)).collect())
 }
 
-pub(super) async fn health(cluster: bool, connection: &Connection) -> Result<(), Failure> {
+async fn health(cluster: bool, connection: &Connection) -> Result<(), Failure> {
     let clients = clients(cluster, connection).await?;
     let answers = join_all(clients.iter().map(async |client| {
         let endpoint = &client.endpoints()[0];

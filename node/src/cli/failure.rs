@@ -32,6 +32,20 @@ pub enum Failure {
     /// The cluster refused, or did not answer.
     #[error(transparent)]
     Request(#[from] Error),
+    /// What was asked for cannot be had; the sentence says why.
+    #[error("{0}")]
+    Refused(String),
+    /// A command that was run ended with this exit code, and has said what there is to say.
+    #[error("the command ended with exit code {0}")]
+    Ended(u8),
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Some endpoints are not healthy; each was reported on its own.
     #[error("unhealthy cluster")]
     Unhealthy,
@@ -55,7 +69,13 @@ impl Failure {
             Self::Unhealthy => UNAVAILABLE,
             // The reader has seen enough, as `head` does; that is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Request(_) | Self::Output(_) | Self::Encoding(_) | Self::Runtime(_) => REFUSED,
+            Self::Ended(code) => *code,
+            Self::Request(_)
+            | Self::Refused(_)
+            | Self::Write { .. }
+            | Self::Output(_)
+            | Self::Encoding(_)
+            | Self::Runtime(_) => REFUSED,
         }
     }
 
@@ -64,7 +84,10 @@ impl Failure {
         match self {
             Self::Request(error) => Some(format!("{}{}", error.chain(), hint(error))),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            Self::Ended(_) => None,
             Self::Usage(_)
+            | Self::Refused(_)
+            | Self::Write { .. }
             | Self::File { .. }
             | Self::Setup(_)
             | Self::Unhealthy

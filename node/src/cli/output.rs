@@ -7,7 +7,7 @@
 use std::io::Write as _;
 
 use clap::ValueEnum;
-use kvorum_api::mvccpb::KeyValue;
+use kvorum_api::mvccpb::{Event, KeyValue};
 use serde::Serialize;
 
 use super::Failure;
@@ -55,6 +55,40 @@ pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text)?;
     Ok(out.flush()?)
+}
+
+/// The output of a command whose simple format is a sentence or a few lines; there is no table for it.
+pub(super) fn said(format: Format, view: &impl Serialize, sentence: &str) -> Result<Text, Failure> {
+    let format = if format == Format::Table {
+        Format::Simple
+    } else {
+        format
+    };
+    render(
+        format,
+        view,
+        || Table::new([]),
+        |text| {
+            if !sentence.is_empty() {
+                line(text, sentence.as_bytes());
+            }
+        },
+    )
+}
+
+/// Events as a table.
+pub(super) fn events_table(events: &[Event]) -> Table {
+    let mut table = Table::new(["EVENT", "KEY", "VALUE", "MODIFIED"]);
+    for event in events {
+        let kv = event.kv.clone().unwrap_or_default();
+        table.row([
+            event.r#type().as_str_name().to_owned(),
+            String::from_utf8_lossy(&kv.key).into_owned(),
+            String::from_utf8_lossy(&kv.value).into_owned(),
+            kv.mod_revision.to_string(),
+        ]);
+    }
+    table
 }
 
 /// A line of raw bytes.

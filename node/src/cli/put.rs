@@ -11,7 +11,7 @@ use kvorum_api::etcdserverpb::{PutRequest, PutResponse};
 
 use super::connection::Connection;
 use super::output::{self, Text};
-use super::{Failure, Format, Global, view};
+use super::{Failure, Format, Global, lease, view};
 
 /// Most bytes read from standard input: well above what any server takes, and far below what would hurt this machine.
 const VALUE_BYTES_MAX: u64 = 64 << 20;
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     prev_kv: bool,
     /// Id of the lease that the key shall live under, in hexadecimal.
-    #[arg(long, value_name = "ID", value_parser = lease, default_value = "0", hide_default_value = true)]
+    #[arg(long, value_name = "ID", value_parser = lease::id, default_value = "0", hide_default_value = true)]
     lease: i64,
     /// Keep the value that the key has.
     #[arg(long)]
@@ -58,16 +58,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(mut arguments: Arguments, connection: &Connection) -> Result<(), Failure> {
-    let value = match arguments.value.take() {
-        Some(value) => value.into_vec(),
-        None if arguments.ignore_value => Vec::new(),
-        None => standard_input()?,
+    let value = match arguments.take_value() {
+        Some(value) => value,
+        None if arguments.ignore_value => Bytes::new(),
+        None => standard_input()?.into(),
     };
-    let response = connection.client.put(&arguments.request(value.into())).await?;
+    let response = connection.client.put(&arguments.request(value)).await?;
     output::print(&render(&response, connection.format)?)
 }
 
 impl Arguments {
+    /// The value on the command line, taken out.
+    pub(super) fn take_value(&mut self) -> Option<Bytes> {
+        self.value.take().map(|value| value.into_vec().into())
+    }
+
     pub(super) fn request(self, value: Bytes) -> PutRequest {
         PutRequest {
             key: self.key.into_vec().into(),
@@ -110,9 +115,4 @@ fn standard_input() -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(value)
-}
-
-/// The id of a lease, as etcdctl prints and reads it.
-fn lease(text: &str) -> Result<i64, String> {
-    i64::from_str_radix(text, 16).map_err(|_| "the id of a lease is a hexadecimal number".to_owned())
 }

@@ -47,7 +47,7 @@ impl Keys {
 }
 
 /// The first key after all keys with this prefix: its last byte that can be raised, raised; "without end" if there is none.
-fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+pub(super) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let Some(last) = prefix.iter().rposition(|byte| *byte < u8::MAX) else {
         return ZERO.to_vec();
     };

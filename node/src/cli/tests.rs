@@ -3,7 +3,7 @@
 mod render;
 
 use super::*;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use kvorum_api::json;
 use test_case::test_case;
 
@@ -31,7 +31,7 @@ fn request(line: &str) -> String {
         Ok(Command::Get(get)) => json::encode(&get.arguments.request()),
         Ok(Command::Put(put)) => json::encode(&put.arguments.request("v".into())),
         Ok(Command::Del(del)) => json::encode(&del.arguments.request()),
-        Ok(Command::Member(_) | Command::Endpoint(_)) => return "no request of its own".to_owned(),
+        Ok(_) => return "no request of its own".to_owned(),
         Err(error) => {
             assert_eq!(error.exit_code(), 2);
             return error.to_string().lines().next().unwrap().to_owned();
@@ -90,7 +90,7 @@ fn flags_stand_where_people_put_them(line: &str) {
 /// Exit codes are compared by their text, because `ExitCode` cannot be compared.
 fn exit_code(line: &str) -> String {
     let program = parse(line).unwrap_or_else(|error| panic!("{error}"));
-    format!("{:?}", run(program.before, program.command))
+    format!("{:?}", run(program.before, program.command, Program::command()))
 }
 
 #[test]
@@ -119,12 +119,42 @@ fn nonsense_is_a_usage_error() {
 
 #[test]
 fn help_teaches_by_examples() {
-    for command in ["get", "put", "del", "member list", "endpoint status", "endpoint health"] {
+    for command in leaves(&Program::command(), "") {
         let help = parse(&format!("{command} --help")).err().unwrap().to_string();
         assert!(
             help.contains("Examples:") && help.contains(&format!("kvorum {command}")),
-            "{help}"
+            "{command}: {help}"
         );
-        assert!(help.contains("KVORUM_ENDPOINTS"), "{help}");
+        assert!(
+            help.contains("KVORUM_ENDPOINTS") || command == "completion",
+            "{command}: {help}"
+        );
+    }
+}
+
+/// The names of every command that does something, with the names it stands below.
+fn leaves(command: &clap::Command, above: &str) -> Vec<String> {
+    let below: Vec<&clap::Command> = command.get_subcommands().filter(|it| it.get_name() != "help").collect();
+    if below.is_empty() {
+        return vec![above.to_owned()];
+    }
+    below
+        .into_iter()
+        .flat_map(|it| leaves(it, format!("{above} {}", it.get_name()).trim_start()))
+        .collect()
+}
+
+#[test]
+fn every_shell_is_completed() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let Ok(Program {
+            command: Command::Completion(completion),
+            ..
+        }) = parse(&format!("completion {shell}"))
+        else {
+            panic!("{shell}")
+        };
+        let script = String::from_utf8(completion::script(&completion, Program::command())).unwrap();
+        assert!(script.contains("keep-alive"), "{shell}: {script}");
     }
 }

@@ -5,6 +5,73 @@
 use base64_simd::STANDARD;
 use kvorum_api::{etcdserverpb as pb, mvccpb};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+/// Fields whose texts in the JSON on the wire are numbers.
+const NUMBERS: [&str; 31] = [
+    "ID",
+    "TTL",
+    "authRevision",
+    "cluster_id",
+    "compact_revision",
+    "count",
+    "create_revision",
+    "dbSize",
+    "dbSizeInUse",
+    "dbSizeQuota",
+    "deleted",
+    "grantedTTL",
+    "hash_revision",
+    "leader",
+    "lease",
+    "memberID",
+    "member_id",
+    "mod_revision",
+    "raftAppliedIndex",
+    "raftIndex",
+    "raftTerm",
+    "raft_term",
+    "remaining_TTL",
+    "remaining_bytes",
+    "rev",
+    "revision",
+    "start_revision",
+    "targetID",
+    "total_bytes",
+    "version",
+    "watch_id",
+];
+
+/// Any message, as people and scripts get it: the names of the wire, but numbers as numbers.
+pub(super) fn plain(message: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(message).unwrap_or_default();
+    numbers(&mut value);
+    value
+}
+
+fn numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let number = field
+                    .as_str()
+                    .filter(|_| NUMBERS.contains(&name.as_str()))
+                    .and_then(number);
+                match number {
+                    Some(number) => *field = number,
+                    None => numbers(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn number(text: &str) -> Option<Value> {
+    let signed = text.parse::<i64>().map(Value::from);
+    signed.or_else(|_| text.parse::<u64>().map(Value::from)).ok()
+}
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
