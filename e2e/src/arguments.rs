@@ -1,6 +1,7 @@
 //! The command line of `kvorum-e2e`: what can be asked for, and how it is described to whoever asks for help.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use kvorum_e2e::cluster::store::StoreKind;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -26,6 +27,9 @@ pub(crate) enum Task {
         /// How many nodes
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         nodes: u8,
+        /// What keeps the API server's state: etcd, unless told; Kvorum is the release binary beside this program
+        #[arg(long, value_enum, env = "KVORUM_E2E_STORE")]
+        store: Option<StoreKind>,
     },
     /// Take the cluster down and leave nothing behind
     Down,

@@ -2,7 +2,7 @@
 //! kubelet and kube-proxy, on one bridge; the control plane runs on the machine itself.
 //!
 //! Modules that decide (what exists, with which names, files and arguments): `components`, `topology`, `layout`,
-//! `authority`, `settings`, `programs`. Modules that act: all others.
+//! `authority`, `settings`, `programs`, `store`. Modules that act: all others.
 //!
 //! Kept true throughout:
 //! - every process of the cluster lies in a control group below `kvorum-e2e`, from before its first instruction, so that
@@ -26,6 +26,7 @@ pub mod record;
 pub mod settings;
 pub mod site;
 pub mod status;
+pub mod store;
 pub mod toolchain;
 pub mod topology;
 pub mod tunables;

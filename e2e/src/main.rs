@@ -14,6 +14,7 @@ use kvorum_e2e::cluster::external::{self, Elsewhere};
 use kvorum_e2e::cluster::layout::Cache;
 use kvorum_e2e::cluster::record::Record;
 use kvorum_e2e::cluster::site::Site;
+use kvorum_e2e::cluster::store::StoreKind;
 use kvorum_e2e::cluster::topology::Node;
 use kvorum_e2e::cluster::wait::Progress;
 use kvorum_e2e::cluster::{down, leftovers, nodes, status, toolchain, up};
@@ -41,7 +42,7 @@ fn perform(task: Task) -> Result<bool> {
     let progress = Progress::start();
     match task {
         Task::Build => build(&site, &progress).map(|()| true),
-        Task::Up { nodes } => bring_up(&site, nodes, &progress).map(|()| true),
+        Task::Up { nodes, store } => bring_up(&site, nodes, store, &progress).map(|()| true),
         Task::Down => take_down(&site, &progress).map(|()| true),
         Task::Status { output } => tell_status(&site, output),
         Task::LoadImage { archives } => load(&site, &archives, &progress).map(|()| true),
@@ -82,7 +83,7 @@ fn build(site: &Site, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-fn bring_up(site: &Site, count: u8, progress: &Progress) -> Result<()> {
+fn bring_up(site: &Site, count: u8, store: Option<StoreKind>, progress: &Progress) -> Result<()> {
     if let Some((cluster, nodes)) = elsewhere(site, progress)? {
         progress.say(&format!(
             "KUBECONFIG is set: using the cluster of context {}",
@@ -90,7 +91,7 @@ fn bring_up(site: &Site, count: u8, progress: &Progress) -> Result<()> {
         ));
         return say(&nodes);
     }
-    let started = up::up(count, progress)?;
+    let started = up::up(count, store, progress)?;
     progress.say(if started {
         "the cluster is up"
     } else {

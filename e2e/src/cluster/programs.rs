@@ -5,7 +5,7 @@ use super::cgroups;
 use super::layout::Layout;
 use super::settings::CONTAINERD_SOCKET;
 use super::toolchain::Programs;
-use super::topology::{API_PORT, DOMAIN, ETCD_PEER_PORT, ETCD_PORT, HOST_ADDRESS, Node, POD_NETWORK, SERVICE_NETWORK};
+use super::topology::{API_PORT, DOMAIN, ETCD_PORT, HOST_ADDRESS, Node, POD_NETWORK, SERVICE_NETWORK};
 use std::path::Path;
 
 /// Where a program runs.
@@ -62,29 +62,6 @@ impl Program {
 /// Names of a node's programs, in the order in which they start.
 pub fn node_programs(node: Node) -> [String; 4] {
     ["holder", "containerd", "kubelet", "kube-proxy"].map(|program| format!("{program}-{node}"))
-}
-
-/// etcd, which keeps what the API server knows. It skips the disk's confirmation: nothing of it outlives `down`.
-pub fn etcd(programs: &Programs, layout: &Layout) -> Program {
-    let (client, peer) = (
-        format!("http://127.0.0.1:{ETCD_PORT}"),
-        format!("http://127.0.0.1:{ETCD_PEER_PORT}"),
-    );
-    control(
-        programs,
-        "etcd",
-        &[
-            ("data-dir", &shown(&layout.etcd())),
-            ("name", "kubernetes"),
-            ("listen-client-urls", &client),
-            ("advertise-client-urls", &client),
-            ("listen-peer-urls", &peer),
-            ("initial-advertise-peer-urls", &peer),
-            ("initial-cluster", &format!("kubernetes={peer}")),
-            ("unsafe-no-fsync", "true"),
-            ("log-level", "warn"),
-        ],
-    )
 }
 
 /// The API server.

@@ -3,6 +3,7 @@
 
 use super::layout::Layout;
 use super::process::Recorded;
+use super::store::StoreKind;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use std::path::PathBuf;
 pub struct Record {
     /// How many nodes it has.
     pub nodes: u8,
+    /// What keeps the API server's state.
+    #[serde(default)]
+    pub store: StoreKind,
     /// Whether it came up whole once.
     pub complete: bool,
     /// Programs started, by name; a program started again replaces its former self.

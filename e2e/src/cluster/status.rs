@@ -6,6 +6,7 @@ use super::process::Recorded;
 use super::programs::node_programs;
 use super::record::{Absence, Record};
 use super::site::Site;
+use super::store::StoreKind;
 use super::topology::Node;
 use super::{network, programs};
 use anyhow::Result;
@@ -19,6 +20,8 @@ use std::path::PathBuf;
 pub struct Status {
     /// Whether every program runs and every node is ready, but for nodes that are absent on purpose.
     pub healthy: bool,
+    /// What keeps the API server's state.
+    pub store: StoreKind,
     /// How the API server is reached.
     pub kubeconfig: PathBuf,
     /// The control plane's programs.
@@ -67,7 +70,10 @@ pub fn status(site: &Site) -> Option<Status> {
             alive: process.is_some_and(Recorded::alive),
         }
     };
-    let control_plane: Vec<ProgramStatus> = control_programs(site).iter().map(|name| program(name)).collect();
+    let control_plane: Vec<ProgramStatus> = control_programs(site, record.store)
+        .iter()
+        .map(|name| program(name))
+        .collect();
     let node = |node: Node| NodeStatus {
         name: node.name(),
         address: node.address(),
@@ -82,15 +88,20 @@ pub fn status(site: &Site) -> Option<Status> {
         && nodes.iter().all(|it| it.absent.is_some() || it.well());
     Some(Status {
         healthy,
+        store: record.store,
         kubeconfig: site.layout.kubeconfig(super::authority::ADMIN),
         control_plane,
         nodes,
     })
 }
 
-/// Whether a cluster of just these nodes is well, with none of them absent.
-pub fn healthy(site: &Site, nodes: &[Node]) -> bool {
-    let same = |status: &Status| status.nodes.len() == nodes.len() && status.nodes.iter().all(NodeStatus::well);
+/// Whether a cluster of just these nodes, on this store if one is named, is well, with none of them absent.
+pub fn healthy(site: &Site, nodes: &[Node], store: Option<StoreKind>) -> bool {
+    let same = |status: &Status| {
+        store.is_none_or(|store| status.store == store)
+            && status.nodes.len() == nodes.len()
+            && status.nodes.iter().all(NodeStatus::well)
+    };
     status(site).is_some_and(|status| status.healthy && same(&status))
 }
 
@@ -109,13 +120,13 @@ pub fn ready_nodes(site: &Site) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-fn control_programs(site: &Site) -> Vec<String> {
+fn control_programs(site: &Site, store: StoreKind) -> Vec<String> {
     let all = [
         programs::controllers(&site.programs, &site.layout),
         programs::services(&site.programs, &site.layout),
     ];
     let names = all.into_iter().flatten().map(|program| program.name);
-    ["etcd", "kube-apiserver"]
+    [store.name(), "kube-apiserver"]
         .map(String::from)
         .into_iter()
         .chain(names)

@@ -29,6 +29,8 @@ pub const API_PORT: u16 = 6443;
 pub const ETCD_PORT: u16 = 32379;
 /// etcd's peer port on loopback; a single member never uses it, but etcd insists on one.
 pub const ETCD_PEER_PORT: u16 = 32380;
+/// The port of the store's metrics on loopback.
+pub const STORE_METRICS_PORT: u16 = 32381;
 /// The domain under which Services are found.
 pub const DOMAIN: &str = "cluster.local";
 /// The folder, in every control group hierarchy, that holds all processes of the cluster.

@@ -10,6 +10,7 @@ use super::programs;
 use super::record::Record;
 use super::settings;
 use super::site::Site;
+use super::store::StoreKind;
 use super::toolchain;
 use super::topology::{ETCD_PORT, HOST_ADDRESS, Node};
 use super::wait::Progress;
@@ -31,8 +32,8 @@ const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 /// Services, roles and storage classes of the cluster's own.
 const BASE: &str = include_str!("base.yaml");
 
-/// Makes sure that a cluster of this many nodes runs. Returns whether it had to be started.
-pub fn up(count: u8, progress: &Progress) -> Result<bool> {
+/// Makes sure that a cluster of this many nodes runs, on this store if one is named. Returns whether it had to be started.
+pub fn up(count: u8, store: Option<StoreKind>, progress: &Progress) -> Result<bool> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "a cluster on this machine needs root; or set KUBECONFIG to use another"
@@ -43,15 +44,16 @@ pub fn up(count: u8, progress: &Progress) -> Result<bool> {
     let _lock = toolchain::hold(&site.cache.lock("cluster"))?;
     down::require_own(&site)?;
     let nodes = Node::first(count);
-    if status::healthy(&site, &nodes) {
+    if status::healthy(&site, &nodes, store) {
         return Ok(false);
     }
     if down::anything(&site) {
-        progress.say("an earlier cluster is not well: removing it first");
+        progress.say("an earlier cluster is not well, or another one: removing it first");
         down::down(&site, progress)?;
     }
     let mut record = Record {
         nodes: count,
+        store: store.unwrap_or_default(),
         ..Record::default()
     };
     if let Err(error) = bring_up(&site, &nodes, &mut record, progress) {
@@ -192,11 +194,12 @@ fn snapshotter(folder: &Path) -> Result<&'static str> {
 }
 
 fn start_control_plane(site: &Site, record: &mut Record) -> Result<()> {
-    site.start(record, &programs::etcd(&site.programs, &site.layout))?;
-    // The API server gives up when etcd is not there yet, and tries again only after seconds.
+    let store = record.store.program(&site.programs, &site.layout)?;
+    site.start(record, &store)?;
+    // The API server gives up when its store is not there yet, and tries again only after seconds.
     let port: SocketAddr = ([127, 0, 0, 1], ETCD_PORT).into();
     let open = || Ok(TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok());
-    await_program(site, record, &Progress::quiet(), "etcd", 30, open)?;
+    await_program(site, record, &Progress::quiet(), &store.name, 30, open)?;
     site.start(record, &programs::api_server(&site.programs, &site.layout))?;
     Ok(())
 }
