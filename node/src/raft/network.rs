@@ -21,7 +21,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::task::JoinHandle;
 
 use super::frame::{self, Channel};
@@ -29,7 +29,6 @@ use super::line::Line;
 use super::peers::Dialler;
 use super::snapshots::{Meta, SnapshotFile};
 use super::{MemberNode, Types};
-use crate::tls::PeerStream;
 
 /// Requests written before one flush: what gathered while the last flush was under way.
 const REQUESTS_PER_FLUSH_MAX: usize = 64;
@@ -228,10 +227,7 @@ impl RaftNetworkV2<Types> for Link {
                 .dial(self.target, &self.node, Channel::Append)
                 .await
                 .map_err(unreachable)?;
-            let (reader, writer) = tokio::io::split(stream);
-            let writing = futures::stream::once(write_requests(input, writer)).filter_map(async |_| None);
-            let reading = futures::stream::try_unfold(BufReader::with_capacity(READ_BUFFER_BYTES, reader), next_result);
-            Ok(Box::pin(futures::stream::select(reading, writing)) as AppendResults<'s>)
+            Ok(Box::pin(both_ways(input, stream)) as AppendResults<'s>)
         })
     }
 
@@ -284,10 +280,27 @@ impl RaftNetworkV2<Types> for Link {
     }
 }
 
-/// Writes requests until the input ends or the connection breaks; the reader then sees the end of the connection.
-async fn write_requests<S>(input: S, writer: tokio::io::WriteHalf<PeerStream>)
+/// Sends `input` and gives the results. The results end when the peer says no more, whatever is still to be sent: a peer
+/// that has gone may never take it, and openraft would wait for both.
+fn both_ways<S, C>(input: S, connection: C) -> impl Stream<Item = Result<StreamAppendResult<Types>, RPCError<Types>>>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+    C: AsyncRead + AsyncWrite,
+{
+    let (reader, writer) = tokio::io::split(connection);
+    let writing = futures::stream::once(write_requests(input, writer)).filter_map(async |()| None);
+    let reading = futures::stream::try_unfold(BufReader::with_capacity(READ_BUFFER_BYTES, reader), next_result);
+    let end = futures::stream::once(async { None });
+    futures::stream::select(reading.map(Some).chain(end), writing)
+        .take_while(|result| std::future::ready(result.is_some()))
+        .filter_map(std::future::ready)
+}
+
+/// Writes requests until the input ends or the connection breaks; the reader then sees the end of the connection.
+async fn write_requests<S, W>(input: S, writer: W)
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+    W: AsyncWrite + Unpin,
 {
     let mut writer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, writer);
     let mut batches = input.ready_chunks(REQUESTS_PER_FLUSH_MAX);
@@ -308,11 +321,9 @@ where
     let _ = writer.shutdown().await;
 }
 
-type ResultReader = BufReader<tokio::io::ReadHalf<PeerStream>>;
-
-async fn next_result(
-    mut reader: ResultReader,
-) -> Result<Option<(StreamAppendResult<Types>, ResultReader)>, RPCError<Types>> {
+async fn next_result<R: AsyncRead + Unpin>(
+    mut reader: BufReader<R>,
+) -> Result<Option<(StreamAppendResult<Types>, BufReader<R>)>, RPCError<Types>> {
     match reader.fill_buf().await {
         Ok([]) => return Ok(None),
         Ok(_) => {}
@@ -322,4 +333,41 @@ async fn next_result(
     }
     let result = frame::expect(&mut reader).await.map_err(unreachable)?;
     Ok(Some((result, reader)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::{Entry, Proposal, Vote, entry_id};
+    use bytes::Bytes;
+    use openraft::EntryPayload;
+    use openraft::entry::RaftEntry as _;
+    use std::time::Duration;
+
+    /// A pod that goes may close its connection and take its address with it: nothing that is sent afterwards is taken,
+    /// and nothing comes back.
+    #[tokio::test]
+    async fn a_peer_that_hangs_up_and_reads_no_more_ends_the_stream() {
+        let (near, far) = tokio::io::duplex(4 << 10);
+        let requests = futures::stream::repeat_with(|| AppendEntriesRequest::<Types> {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: vec![Entry::new(
+                entry_id(1, 1),
+                EntryPayload::Normal(Proposal(Bytes::from(vec![0; 16 << 10]))),
+            )],
+            leader_commit: None,
+        });
+        let (_reads_no_more, mut hangs_up) = tokio::io::split(far);
+        let results = Box::pin(both_ways(requests, near)).collect::<Vec<_>>();
+        let hang_up = async {
+            hangs_up.shutdown().await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            results = tokio::time::timeout(Duration::from_secs(10), results) => results.expect("the stream ends"),
+            () = hang_up => unreachable!("it never ends"),
+        };
+        assert!(ended.is_empty(), "{ended:?}");
+    }
 }
