@@ -12,7 +12,9 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::{Stream, StreamExt as _};
 use kvorum_wal::{Batch, Position, Wal};
+use openraft::entry::RaftEntry as _;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use thiserror::Error;
@@ -25,6 +27,9 @@ use super::{Entry, EntryId, Types, Vote};
 /// Bytes of entries in one message to a follower: large enough to fill a fast link, small enough not to delay the
 /// heartbeat behind it on a slow one.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of entries read at once to be applied.
+const APPLY_BYTES_MAX: usize = 1 << 20;
 
 /// The Raft log of this member. Clones share it.
 #[derive(Clone)]
@@ -131,6 +136,37 @@ impl LogStore {
         }
     }
 
+    /// The entries of a range, read some at a time: a member that is far behind applies more than its memory holds.
+    fn stream(&self, from: u64, to: u64, bytes_max: usize) -> impl Stream<Item = io::Result<Entry>> + Send + use<> {
+        let log = self.clone();
+        let pieces = futures::stream::unfold(Some(from), move |from| {
+            let read = from.and_then(|from| log.piece(from, to, bytes_max).transpose());
+            std::future::ready(read.map(|read| {
+                let next = read
+                    .as_ref()
+                    .ok()
+                    .and_then(|entries| Some(entries.last()?.log_id().index() + 1));
+                (read, next)
+            }))
+        });
+        pieces.flat_map(|piece| {
+            let (entries, error) = match piece {
+                Ok(entries) => (entries, None),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            futures::stream::iter(entries.into_iter().map(Ok).chain(error.map(Err)))
+        })
+    }
+
+    /// The next entries of a range; `None` when there are none left.
+    fn piece(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Option<Vec<Entry>>> {
+        if from >= to {
+            return Ok(None);
+        }
+        let entries = self.entries(from, to, bytes_max)?;
+        Ok(Some(entries).filter(|entries| !entries.is_empty()))
+    }
+
     fn read(&self, position: Position) -> io::Result<Entry> {
         let payload = self.shared.wal.reader().read(position).map_err(io::Error::other)?;
         log_records::decode_entry(&payload).map_err(io::Error::other)
@@ -176,6 +212,14 @@ impl RaftLogReader<Types> for LogStore {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
         self.entries(start, end, MESSAGE_BYTES_MAX)
+    }
+
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (from, to) = half_open(&range);
+        self.stream(from, to, APPLY_BYTES_MAX)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -267,5 +311,41 @@ impl RaftLogStorage<Types> for LogStore {
             .min(written_in);
         self.shared.wal.release(oldest);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::{Proposal, entry_id};
+    use bytes::Bytes;
+    use openraft::EntryPayload;
+
+    #[tokio::test]
+    async fn a_long_range_comes_whole_though_it_is_read_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| panic!("{failure}")));
+        let mut log = LogStore::open(dir.path(), options).unwrap();
+        let entry = |index| {
+            let payload = EntryPayload::Normal(Proposal(Bytes::from(vec![7; 1_000])));
+            Entry::new(entry_id(1, index), payload)
+        };
+        log.append((0..50).map(entry), IOFlushed::noop()).await.unwrap();
+        let indexes = |entries: Vec<io::Result<Entry>>| -> Vec<u64> {
+            entries
+                .into_iter()
+                .map(|entry| entry.unwrap().log_id().index())
+                .collect()
+        };
+        for bytes_max in [1, 2_500, 1 << 20] {
+            let read = log.stream(3, 48, bytes_max).collect().await;
+            assert_eq!(
+                indexes(read),
+                (3..48).collect::<Vec<_>>(),
+                "{bytes_max} bytes at a time"
+            );
+        }
+        assert!(indexes(log.stream(48, 48, 1).collect().await).is_empty());
+        assert_eq!(indexes(log.stream(48, 99, 1).collect().await), [48, 49]);
     }
 }
