@@ -4,7 +4,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -109,16 +110,43 @@ impl Api {
 
     /// Sends a request without a body and returns whatever comes within these seconds.
     pub(crate) async fn ask(&self, method: Method, path: &str, seconds: u64) -> Result<(StatusCode, Bytes)> {
-        let uri = format!("{}/{}", self.inner.base, path.trim_start_matches('/'));
-        let request = Request::builder().method(method).uri(uri).body(Full::default())?;
         let exchange = async {
-            let response = self.inner.http.request(request).await?;
+            let response = self.send(method, path, Bytes::new()).await?;
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };
         tokio::time::timeout(Duration::from_secs(seconds), exchange)
             .await
             .with_context(|| path.to_owned())?
+    }
+
+    /// Makes an object.
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value> {
+        let exchange = async {
+            let response = self.send(Method::POST, path, object.to_string().into()).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            ensure!(
+                status.is_success(),
+                "{path}: {status}: {}",
+                String::from_utf8_lossy(&body)
+            );
+            Ok(serde_json::from_slice(&body)?)
+        };
+        tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), exchange)
+            .await
+            .with_context(|| path.to_owned())?
+    }
+
+    /// Sends a request; its answer may come in pieces for ever.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let uri = format!("{}/{}", self.inner.base, path.trim_start_matches('/'));
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", "application/json")
+            .body(Full::new(body))?;
+        Ok(self.inner.http.request(request).await?)
     }
 
     /// Runs `kubectl` with something on its standard input; returns its standard output.

@@ -23,5 +23,6 @@ mod first_cluster;
 mod harness;
 mod helm;
 mod life_under_load;
+mod many_objects;
 mod operator_killed;
 mod refused;
