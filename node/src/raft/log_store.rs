@@ -149,13 +149,15 @@ impl LogStore {
                 (read, next)
             }))
         });
-        pieces.flat_map(|piece| {
+        let entries = pieces.flat_map(|piece| {
             let (entries, error) = match piece {
                 Ok(entries) => (entries, None),
                 Err(error) => (Vec::new(), Some(error)),
             };
             futures::stream::iter(entries.into_iter().map(Ok).chain(error.map(Err)))
-        })
+        });
+        // Whoever applies looks for more once more after the end.
+        entries.fuse()
     }
 
     /// The next entries of a range; `None` when there are none left.
@@ -345,6 +347,9 @@ mod tests {
                 "{bytes_max} bytes at a time"
             );
         }
+        let mut one = std::pin::pin!(log.stream(48, 49, 1));
+        assert!(one.next().await.is_some() && one.next().await.is_none());
+        assert!(one.next().await.is_none(), "it may be asked again after its end");
         assert!(indexes(log.stream(48, 48, 1).collect().await).is_empty());
         assert_eq!(indexes(log.stream(48, 99, 1).collect().await), [48, 49]);
     }
