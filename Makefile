@@ -54,6 +54,11 @@ blackbox: ## real node processes: compatibility, faults, linearizability, side b
 	@$(STEP) etcd -- $(SCRIPTS)/etcd
 	@$(STEP) blackbox -- $(SCRIPTS)/blackbox
 
+.PHONY: openapi
+openapi: ## the running node held to its own description by schemathesis
+	@$(STEP) binaries -- $(MAKE) binaries
+	@$(STEP) openapi -- $(SCRIPTS)/openapi
+
 .PHONY: e2e
 e2e: ## the Kubernetes scenarios (root on Linux, or a KUBECONFIG)
 	@$(STEP) binaries -- $(MAKE) binaries
