@@ -30,6 +30,13 @@ fn children() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("services", "demo-client", "/spec/ports/0/port", json!(9999)),
         ("configmaps", "demo-ca", "/data/ca.crt", json!("edited")),
         ("configmaps", "demo-1", "/data/member-id", json!("00000000000000ff")),
+        // By this label the operator finds what it made.
+        (
+            "configmaps",
+            "demo-0",
+            "/metadata/labels/app.kubernetes.io~1managed-by",
+            json!("somebody"),
+        ),
         ("secrets", "demo-1-tls", "/data/server.crt", json!("ZWRpdGVk")),
         ("secrets", "demo-client-tls", "/data/tls.crt", json!("ZWRpdGVk")),
         ("secrets", "demo-operator-tls", "/data/tls.key", json!("ZWRpdGVk")),

@@ -5,8 +5,8 @@
 
 use crate::kvcluster::{KvCluster, Membership, NAME, PODS, names, text};
 use crate::operator;
-use crate::world::{Namespace, with_temp_ns};
-use anyhow::{Context, Result, ensure};
+use crate::world::{Namespace, number, with_temp_ns};
+use anyhow::{Result, ensure};
 use kvorum_e2e::client::dice::Dice;
 use kvorum_e2e::client::pause::pause;
 use std::collections::BTreeSet;
@@ -129,13 +129,6 @@ async fn kill(ns: &Namespace, kills: u64, seed: u64) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn number(variable: &str, otherwise: u64) -> Result<u64> {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
-        Err(_) => Ok(otherwise),
-    }
 }
 
 fn now() -> u64 {

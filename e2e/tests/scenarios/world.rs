@@ -234,6 +234,14 @@ pub(crate) fn machine_is_quiet() -> bool {
     load < 2.0 * processors as f64
 }
 
+/// A number from the environment, for runs that shall be longer than usual.
+pub(crate) fn number(variable: &str, otherwise: u64) -> Result<u64> {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
+        Err(_) => Ok(otherwise),
+    }
+}
+
 fn text_or_error(result: Result<String>) -> String {
     result.unwrap_or_else(|error| format!("{error:#}"))
 }

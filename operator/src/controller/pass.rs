@@ -106,6 +106,9 @@ pub(super) async fn pass(context: &Context, triggered: &KvCluster) -> Result<Act
         Err(_) => Ok(Outcome::Nothing),
     };
     report(context, &resource, &plan, &acted).await?;
+    if let Err(error) = &applied {
+        complain(context, &resource, error).await;
+    }
     applied?;
     Ok(Action::requeue(pause(&plan, acted?)))
 }
@@ -182,6 +185,19 @@ async fn report(
         publish(context, resource, plan).await;
     }
     Ok(())
+}
+
+/// Tells that something could not be made as planned: a quota, a webhook or missing rights, which only a person can change.
+async fn complain(context: &Context, resource: &KvCluster, error: &BundleError) {
+    let note = Note {
+        warning: true,
+        reason: "ApplyFailed".to_owned(),
+        action: "Apply".to_owned(),
+        text: error.to_string(),
+        pod: None,
+    };
+    context.metrics.write("event");
+    context.events.publish(&resource.object_ref(&()), note).await;
 }
 
 async fn publish(context: &Context, resource: &KvCluster, plan: &Plan) {
