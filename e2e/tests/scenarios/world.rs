@@ -38,11 +38,13 @@ where
     let namespace = Namespace::create(title)
         .await
         .expect("cannot make a namespace; is a cluster up (`make e2e`)?");
+    let begun = Instant::now();
     // On a task of its own, so that a failed assertion comes back here as an error.
     let outcome = match tokio::spawn(scenario(namespace.clone())).await {
         Ok(outcome) => outcome,
         Err(panic) => Err(anyhow::anyhow!("{panic}")),
     };
+    println!("{title}: took {:.0} s", begun.elapsed().as_secs_f64());
     if outcome.is_err() {
         namespace.tell().await;
     }
