@@ -7,7 +7,7 @@
 mod json;
 
 /// Every `.proto` file with a service, relative to [`ROOT`]; the others come in by import.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "etcdserverpb/kv.proto",
     "etcdserverpb/watch.proto",
     "etcdserverpb/lease.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 8] = [
     "etcdserverpb/auth.proto",
     "v3lockpb/v3lock.proto",
     "v3electionpb/v3election.proto",
+    "grpc/health/v1/health.proto",
 ];
 
 /// Folder of the `.proto` files, relative to this crate.

@@ -12,7 +12,7 @@ mod compact;
 mod completion;
 mod connection;
 mod del;
-mod duration;
+
 mod endpoint;
 mod failure;
 mod get;

@@ -12,6 +12,7 @@ pub mod urls;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::duration;
 pub use cluster::{Bootstrap, InitialMember};
 pub use settings::{Settings, SettingsError};
 pub use urls::{Advertised, Listen, Scheme};
@@ -28,6 +29,10 @@ pub const REQUEST_BYTES_MAX: u64 = 64 << 20;
 pub const REQUEST_BYTES_MIN: u64 = 4 << 10;
 /// Largest `--max-txn-ops`: one transaction is one step of the state machine and holds up everything behind it.
 pub const TXN_OPS_MAX: u32 = 100_000;
+/// How long a watcher is left without a word by default, as in etcd.
+pub const WATCH_PROGRESS_DEFAULT: Duration = Duration::from_secs(600);
+/// Shortest such time, as in etcd.
+pub const WATCH_PROGRESS_MIN: Duration = Duration::from_millis(100);
 /// Longest member name: it is a DNS label in Kubernetes.
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -62,6 +67,8 @@ pub struct Config {
     pub timing: Timing,
     /// What one request may ask for.
     pub limits: Limits,
+    /// After how long without an event a watcher is told how far it is, if it wants to know.
+    pub watch_progress_interval: Duration,
     /// How the log is written.
     pub log: Log,
 }
@@ -174,6 +181,7 @@ impl Config {
             bootstrap,
             timing: timing(&settings)?,
             limits: limits(&settings)?,
+            watch_progress_interval: watch_progress_interval(&settings)?,
             log: log(&settings)?,
             name,
             listen_client,
@@ -314,6 +322,19 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         request_bytes_max,
         txn_ops_max,
     })
+}
+
+fn watch_progress_interval(settings: &Settings) -> Result<Duration, ConfigError> {
+    const FLAG: &str = "--watch-progress-notify-interval";
+    let Some(text) = &settings.watch_progress_notify_interval else {
+        return Ok(WATCH_PROGRESS_DEFAULT);
+    };
+    let interval = duration::parse(text).map_err(|reason| ConfigError::new(FLAG, reason))?;
+    if interval < WATCH_PROGRESS_MIN {
+        let reason = format!("{text} is too short: at least {WATCH_PROGRESS_MIN:?}");
+        return Err(ConfigError::new(FLAG, reason));
+    }
+    Ok(interval)
 }
 
 fn log(settings: &Settings) -> Result<Log, ConfigError> {

@@ -4,23 +4,39 @@
 //! refusal goes out. Calls that the node does not offer yet are `Unimplemented`.
 
 pub mod cluster;
+pub mod election;
+pub mod health;
 pub mod kv;
+pub mod lease;
+pub mod lock;
 pub mod maintenance;
+pub mod watch;
+
+use std::pin::Pin;
 
 use axum::Router;
 use axum::response::Response;
+use futures::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use kvorum_api::error::Refusal;
+use kvorum_api::error::{Code, Failure, Refusal};
 use kvorum_api::etcdserverpb::cluster_server::ClusterServer;
 use kvorum_api::etcdserverpb::kv_server::KvServer;
+use kvorum_api::etcdserverpb::lease_server::LeaseServer;
 use kvorum_api::etcdserverpb::maintenance_server::MaintenanceServer;
-use tonic::Status;
+use kvorum_api::etcdserverpb::watch_server::WatchServer;
+use kvorum_api::grpc::health::v1::health_server::HealthServer;
+use kvorum_api::v3electionpb::election_server::ElectionServer;
+use kvorum_api::v3lockpb::lock_server::LockServer;
 use tonic::service::Routes;
+use tonic::{Status, Streaming};
 
 use crate::http::Edge;
 use crate::http::caller::common_name;
 use crate::service::Caller;
+
+/// Name of the metadata with which a client asks to be ended when there is no leader; its value is `true`.
+pub const NEEDS_LEADER: &str = "hasleader";
 
 /// The services' routes.
 pub fn routes(edge: &Edge) -> Router {
@@ -32,6 +48,13 @@ pub fn routes(edge: &Edge) -> Router {
             MaintenanceServer::new(maintenance::Maintenance(service.clone()))
                 .max_decoding_message_size(message_bytes_max),
         )
+        .add_service(HealthServer::new(health::Health(service.clone())))
+        .add_service(LockServer::new(lock::Lock(service.clone())).max_decoding_message_size(message_bytes_max))
+        .add_service(
+            ElectionServer::new(election::Election(service.clone())).max_decoding_message_size(message_bytes_max),
+        )
+        .add_service(LeaseServer::new(lease::Lease(service.clone())).max_decoding_message_size(message_bytes_max))
+        .add_service(WatchServer::new(watch::Watch(service.clone())).max_decoding_message_size(message_bytes_max))
         .into_axum_router()
         .layer(axum::middleware::map_response(too_large_as_etcd))
 }
@@ -56,6 +79,32 @@ fn caller<Message>(request: &tonic::Request<Message>) -> Caller {
 /// A refusal as a status: etcd's code, etcd's text.
 fn status(refusal: Refusal) -> Status {
     Status::new(tonic::Code::from(refusal.grpc_code()), refusal.message())
+}
+
+/// The answers of a streaming call.
+type Answers<Answer> = Pin<Box<dyn Stream<Item = Result<Answer, Status>> + Send>>;
+
+/// A failure as a status: for streams, whose failures may have words of their own.
+fn failed(failure: Failure) -> Status {
+    Status::new(tonic::Code::from(failure.code.number()), failure.message)
+}
+
+/// The requests of a streaming call. What breaks the stream off is the client's doing, and is heard as its end.
+fn requests<Message>(streaming: Streaming<Message>) -> impl Stream<Item = Result<Message, Failure>> + Unpin {
+    streaming.map(|message| {
+        message.map_err(|status| {
+            let code = Code::from_number(status.code().into()).unwrap_or(Code::Unknown);
+            Failure::new(code, status.message().to_owned())
+        })
+    })
+}
+
+/// Whether a request asks to be ended when there is no leader.
+fn needs_leader<Message>(request: &tonic::Request<Message>) -> bool {
+    request
+        .metadata()
+        .get(NEEDS_LEADER)
+        .is_some_and(|value| value == "true")
 }
 
 /// A call that is not offered.

@@ -15,11 +15,13 @@ pub mod cluster;
 pub mod connections;
 pub mod etcd;
 pub mod kv;
+pub mod leases;
 pub mod openapi;
 pub mod outside;
 pub mod problem;
 pub mod query;
 pub mod txn;
+pub mod watch;
 
 use axum::Router;
 use axum::extract::Request;
@@ -62,6 +64,8 @@ pub fn router(edge: Edge, probes: health::Probes) -> Router {
         .merge(etcd::routes())
         .merge(kv::routes())
         .merge(cluster::routes())
+        .merge(watch::routes())
+        .merge(leases::routes())
         .merge(txn::routes())
         .merge(openapi::routes())
         .merge(admin::routes())

@@ -2,23 +2,27 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `config`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
+//! | `config`, `duration`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
 //! | `server`, `situation` | the wiring: start order, accept loops, shutdown order; what the process is just now |
 //! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
 //! | `tls` | certificates, reloaded from disk without a restart |
 //! | `service` | the one door: validate, then propose or read |
 //! | `cli` | the commands that talk to a cluster |
+//! | `lease` | the lease clock, keepalives in batches, the end of what has expired |
+//! | `watch` | who is told of which event: the hub, its feed, and a session for each stream of watches |
 //! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
 //!
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
 pub mod cli;
 pub mod config;
+pub mod duration;
 pub mod fatal;
 pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod lease;
 pub mod metrics;
 pub mod raft;
 pub mod recovery;
@@ -28,6 +32,7 @@ pub mod situation;
 pub mod sled_engine;
 pub mod telemetry;
 pub mod tls;
+pub mod watch;
 
 /// Version of this software.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,8 @@
 //! Start: signals, certificates, sockets, probes; then who we are; then the member; then its edges. The ports for
 //! clients and probes answer from the beginning, and say what the process is until it is a member.
 //!
-//! Stop, on SIGTERM or SIGINT: not ready any more; leadership to another; no new clients, those under way are finished;
+//! Stop, on SIGTERM or SIGINT: not ready any more; leadership to another; streams ended; no new clients, those under way
+//! are finished;
 //! consensus, engine and log; exit code 0. A second signal ends the process at once.
 //!
 //! What this file does not do: decide anything.
@@ -93,6 +94,7 @@ async fn member(config: Config) -> anyhow::Result<()> {
     stop.cancelled().await;
     probes.situations.enter(Situation::Stopping);
     service.hand_over().await;
+    service.end_streams();
     clients.stop().await;
     service.shutdown().await;
     peers.stop().await;
@@ -132,6 +134,7 @@ async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport
             election_ms: millis(config.timing.election),
         },
         limits: limits(config),
+        progress_interval: config.watch_progress_interval,
         founders,
         version: VERSION,
     };

@@ -11,14 +11,22 @@
 
 pub mod admin;
 pub mod caller;
+pub mod election;
 pub mod kv;
+pub mod leader_watch;
+pub mod lease;
 pub mod linearizable;
+pub mod lock;
 pub mod options;
 pub mod proposals;
 pub mod publish;
+pub mod range_stream;
 pub mod start;
 pub mod stats;
 pub mod status;
+pub mod streams;
+mod turns;
+pub mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -28,9 +36,11 @@ use kvorum_api::Id;
 use kvorum_api::admin::NodeState;
 use kvorum_store::Reader;
 use openraft::async_runtime::WatchReceiver;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::identity::Identity;
+use crate::lease::renewals::Renewals;
+use crate::lease::time_line::TimeLine;
 use crate::raft::forward::Forwarder;
 use crate::raft::leadership::Leadership;
 use crate::raft::log_store::LogStore;
@@ -40,9 +50,11 @@ use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, Raft};
 use crate::sled_engine::SledEngine;
 use crate::tls::PeerStream;
+use crate::watch::Switchboard;
 
 pub use admin::AdminError;
 pub use caller::Caller;
+pub use leader_watch::LeaderWatch;
 pub use options::{Founder, Options};
 pub use start::StartError;
 pub use stats::Stats;
@@ -65,6 +77,13 @@ struct Inner {
     self_node: raft::MemberNode,
     version: &'static str,
     limits: kvorum_store::validate::Limits,
+    /// Silence after which a follower stands for election.
+    election: Duration,
+    progress_interval: Duration,
+    /// Whether the leader was found when it was looked for last, for streams that need one.
+    leader_found: tokio::sync::watch::Sender<bool>,
+    /// Cancelled when the member stops: streams end.
+    stopping: CancellationToken,
     node: Node,
 }
 
@@ -75,10 +94,13 @@ struct Node {
     state: StateMachine,
     engine: Arc<SledEngine>,
     reader: Reader,
-    applied: watch::Receiver<u64>,
-    leadership: watch::Receiver<Arc<Leadership>>,
+    applied: tokio::sync::watch::Receiver<u64>,
+    leadership: tokio::sync::watch::Receiver<Arc<Leadership>>,
     forwarder: Forwarder,
     read_index: ReadIndex,
+    watches: Arc<Switchboard>,
+    time_line: Arc<TimeLine>,
+    renewals: Renewals,
 }
 
 /// openraft's picture of itself, copied out of its watch channel.

@@ -14,6 +14,7 @@
 
 pub mod cluster;
 pub mod etcd;
+pub mod grpc;
 pub mod history;
 pub mod operator;
 pub mod pki;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod reference;
 pub mod requests;
 pub mod seed;
+pub mod stream;
 pub mod wait;
 pub mod web;
 pub mod workload;

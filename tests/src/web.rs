@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -154,6 +155,17 @@ impl Web {
         match tokio::time::timeout(self.bound, exchange).await {
             Ok(reply) => reply,
             Err(_) => bail!("no answer from {url} within {:?}", self.bound),
+        }
+    }
+
+    /// Sends one request and waits for the head of its answer; the body may go on for ever.
+    ///
+    /// # Errors
+    /// As [`Web::send`].
+    pub(crate) async fn begin(&self, request: Request<Full<Bytes>>) -> anyhow::Result<http::Response<Incoming>> {
+        match tokio::time::timeout(self.bound, self.client.request(request)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => bail!("no answer within {:?}", self.bound),
         }
     }
 

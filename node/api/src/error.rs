@@ -121,6 +121,7 @@ refusals! {
     MissingLeaderKey Unknown "\"leader\" field must be provided"
     ElectionNoLeader Unknown "election: no leader"
     ElectionNotLeader Unknown "election: not leader"
+    SessionExpired Unknown "mutex: session is expired"
 
     UnknownPath NotFound "Not Found"
     MethodNotAllowed Unimplemented "Method Not Allowed"

@@ -50,3 +50,24 @@ generated! {
     /// etcd's election service.
     v3electionpb
 }
+
+/// The gRPC project's own services.
+pub mod grpc {
+    /// Whether a server serves.
+    pub mod health {
+        /// Version 1 of the protocol.
+        // As above: generated.
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::pedantic,
+            clippy::too_many_lines,
+            clippy::unwrap_used
+        )]
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+            include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.json.rs"));
+        }
+    }
+}

@@ -14,6 +14,10 @@ pub use text::{NotBase64, Text};
 
 /// Path of single keys (`/v1/kv/{key}`) and of pages (`/v1/kv?prefix=`).
 pub const KV_PATH: &str = "/v1/kv";
+/// `POST`: [`LeaseWish`] to [`Granted`]; `GET`: [`Leases`]; below it, single leases by id.
+pub const LEASES_PATH: &str = "/v1/leases";
+/// `GET`: a stream of [`News`].
+pub const WATCH_PATH: &str = "/v1/watch";
 /// `GET`: [`Cluster`].
 pub const CLUSTER_PATH: &str = "/v1/cluster";
 /// Pairs on a page when the request names no limit.
@@ -140,6 +144,89 @@ pub struct ClusterMember {
     pub peer_urls: Vec<String>,
     /// Where clients reach it.
     pub client_urls: Vec<String>,
+}
+
+/// The body of `POST /v1/leases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseWish {
+    /// Time to live in seconds; raised to the cluster's minimum.
+    pub ttl: i64,
+    /// The id; without it one is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+}
+
+/// A lease with its full time: the answer of `POST /v1/leases` and `PUT /v1/leases/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// Its id.
+    pub id: Id,
+    /// Time to live in seconds: it must be kept alive more often.
+    pub ttl: i64,
+}
+
+/// The answer of `GET /v1/leases/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Id and granted time.
+    #[serde(flatten)]
+    pub lease: Granted,
+    /// Seconds left.
+    pub remaining: i64,
+    /// Keys that go with it.
+    pub keys: Vec<LeasedKey>,
+}
+
+/// The answer of `GET /v1/leases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leases {
+    /// Ids, the next to expire first.
+    pub leases: Vec<Id>,
+}
+
+/// A key that is attached to a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedKey {
+    /// The key.
+    #[serde(flatten, with = "text::key")]
+    pub key: Text,
+}
+
+/// What a watch tells: one event, or one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum News {
+    /// A key was written.
+    Put {
+        /// The key as it is now.
+        #[serde(flatten)]
+        entry: Entry,
+        /// What it was before, where that was asked for, and where there was something that is not forgotten.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Box<Entry>>,
+    },
+    /// A key was deleted.
+    Delete {
+        /// The key.
+        #[serde(flatten, with = "text::key")]
+        key: Text,
+        /// Revision of the deletion.
+        mod_revision: i64,
+        /// As with a put.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Box<Entry>>,
+    },
+    /// Everything up to this revision was told.
+    Progress {
+        /// The revision.
+        revision: i64,
+    },
+    /// The watch ends here.
+    Error {
+        /// Why.
+        problem: Problem,
+    },
 }
 
 /// What can be wrong with a call to `/v1` beyond etcd's own refusals.

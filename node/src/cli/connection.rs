@@ -10,7 +10,8 @@ use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
 use kvorum_client::{Client, Config, Repeat, TIMEOUT_DEFAULT, Tls};
 
-use super::{Failure, Format, duration, password};
+use super::{Failure, Format, password};
+use crate::duration;
 
 /// The endpoint when none is named; etcdctl's default too.
 const ENDPOINT_DEFAULT: &str = "127.0.0.1:2379";

@@ -94,6 +94,10 @@ pub struct Settings {
     #[arg(long, env = "KVORUM_MAX_TXN_OPS", value_name = "COUNT")]
     pub max_txn_ops: Option<u32>,
 
+    /// After how long without an event a watcher that wants to know is told how far it is [default: 10m].
+    #[arg(long, env = "KVORUM_WATCH_PROGRESS_NOTIFY_INTERVAL", value_name = "DURATION")]
+    pub watch_progress_notify_interval: Option<String>,
+
     /// text or json [default: text].
     #[arg(long, env = "KVORUM_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -167,6 +171,9 @@ impl Settings {
             election_timeout: self.election_timeout.or(lower.election_timeout),
             max_request_bytes: self.max_request_bytes.or(lower.max_request_bytes),
             max_txn_ops: self.max_txn_ops.or(lower.max_txn_ops),
+            watch_progress_notify_interval: self
+                .watch_progress_notify_interval
+                .or(lower.watch_progress_notify_interval),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
         }

@@ -124,6 +124,7 @@ fn founding_members_agree_on_ids() {
 #[test_case("--heartbeat-interval 1", "--heartbeat-interval: 1 ms is too short: at least 10 ms"; "heartbeat")]
 #[test_case("--election-timeout 60000", "--election-timeout: 60000 ms is too long: at most 50000 ms"; "long election")]
 #[test_case("--max-request-bytes 1", "--max-request-bytes: 1 is outside 4096 to 67108864 bytes"; "request bytes")]
+#[test_case("--watch-progress-notify-interval 10ms", "--watch-progress-notify-interval: 10ms is too short: at least 100ms"; "progress interval")]
 #[test_case("--max-txn-ops 0", "--max-txn-ops: 0 is outside 1 to 100000"; "txn ops")]
 #[test_case("--log-format xml", "--log-format: \"xml\": text or json are allowed"; "log format")]
 fn refused(flags: &str, expected: &str) {

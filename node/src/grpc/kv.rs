@@ -1,10 +1,10 @@
 //! etcd's `KV` service.
 
+use futures::StreamExt;
 use kvorum_api::etcdserverpb::{self as pb, kv_server};
-use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::{caller, status, unimplemented};
+use super::{Answers, caller, failed, status};
 use crate::service::Service;
 
 /// The service.
@@ -21,13 +21,15 @@ impl kv_server::Kv for Kv {
             .map_err(status)
     }
 
-    type RangeStreamStream = Empty<Result<pb::RangeStreamResponse, Status>>;
+    type RangeStreamStream = Answers<pb::RangeStreamResponse>;
 
     async fn range_stream(
         &self,
-        _request: Request<pb::RangeRequest>,
+        request: Request<pb::RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        Err(unimplemented("KV.RangeStream"))
+        let caller = caller(&request);
+        let chunks = self.0.range_stream(caller, request.into_inner()).map_err(failed)?;
+        Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map_err(failed)))))
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {

@@ -3,6 +3,10 @@
 //! As in etcd, whatever the content type says is ignored, an empty body is an empty message, and what follows the first
 //! JSON value is ignored; a wrong method is 501, an unknown path 404, both with a JSON error.
 
+pub mod concurrency;
+pub mod leases;
+pub mod streams;
+
 use std::future::Future;
 
 use axum::Router;
@@ -50,6 +54,9 @@ pub fn routes() -> Router<Edge> {
             "/v3/kv/compaction",
             call(|service: Service, caller, request| async move { service.compact(&caller, request).await }),
         )
+        .route("/v3/watch", streams::watch())
+        .merge(leases::routes())
+        .merge(concurrency::routes())
         .route(
             "/v3/cluster/member/list",
             call(|service: Service, caller, request| async move { service.member_list(&caller, request).await }),

@@ -1,6 +1,7 @@
 //! A running member's numbers.
 
 use kvorum_api::admin::NodeState;
+use kvorum_store::watch::Counts;
 use kvorum_wal::{SYNC_BUCKETS, SyncHistogram};
 
 use super::text::Page;
@@ -20,6 +21,9 @@ pub fn write(page: &mut Page, stats: &Stats) {
         compact_revision,
         keys,
         engine_bytes,
+        watches: hub,
+        watch_events,
+        leases,
         wal,
     } = stats;
     let flag = |holds: bool| u8::from(holds);
@@ -73,7 +77,46 @@ pub fn write(page: &mut Page, stats: &Stats) {
         "The revision of the last compaction in store.",
     )
     .value(compact_revision);
+    watches(page, hub, *watch_events, *leases);
     log(page, wal);
+}
+
+fn watches(page: &mut Page, hub: &Counts, sent: u64, leases: usize) {
+    page.gauge("kvorum_leases", "Number of leases.").value(leases);
+    let Counts {
+        streams,
+        watchers,
+        behind,
+        queued_events,
+        queued_bytes,
+    } = hub;
+    page.gauge(
+        "etcd_debugging_mvcc_watch_stream_total",
+        "Total number of watch streams.",
+    )
+    .value(streams);
+    page.gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.")
+        .value(watchers);
+    page.gauge(
+        "etcd_debugging_mvcc_slow_watcher_total",
+        "Total number of unsynced slow watchers.",
+    )
+    .value(behind);
+    page.gauge(
+        "etcd_debugging_mvcc_pending_events_total",
+        "Total number of pending events to be sent.",
+    )
+    .value(queued_events);
+    page.gauge(
+        "kvorum_watch_pending_bytes",
+        "Bytes of the events that wait to be sent.",
+    )
+    .value(queued_bytes);
+    page.counter(
+        "etcd_debugging_mvcc_events_total",
+        "Total number of events sent by this member.",
+    )
+    .value(sent);
 }
 
 fn log(page: &mut Page, wal: &kvorum_wal::Metrics) {

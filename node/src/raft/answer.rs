@@ -66,6 +66,8 @@ enum WireError {
     Refusal(String),
     #[error("a fencing epoch of {0} bytes")]
     Epoch(usize),
+    #[error("times to live of {0} bytes")]
+    Times(usize),
 }
 
 impl From<Answer> for Wire {
@@ -88,7 +90,10 @@ impl From<Answer> for Wire {
             Ok(Response::Compact(message)) => (Kind::Compact, message.encode_to_vec()),
             Ok(Response::LeaseGrant(message)) => (Kind::LeaseGrant, message.encode_to_vec()),
             Ok(Response::LeaseRevoke(message)) => (Kind::LeaseRevoke, message.encode_to_vec()),
-            Ok(Response::LeaseCheckpoint) => (Kind::LeaseCheckpoint, Vec::new()),
+            Ok(Response::LeaseCheckpoint { ttls }) => (
+                Kind::LeaseCheckpoint,
+                ttls.iter().flat_map(|ttl| ttl.to_le_bytes()).collect(),
+            ),
             Ok(Response::Fence(Fencing::Accepted)) => (Kind::FenceAccepted, Vec::new()),
             Ok(Response::Fence(Fencing::Stale { remembered })) => (Kind::FenceStale, remembered.to_le_bytes().to_vec()),
         };
@@ -113,7 +118,14 @@ impl TryFrom<Wire> for Answer {
             Kind::Compact => Ok(Response::Compact(Message::decode(body)?)),
             Kind::LeaseGrant => Ok(Response::LeaseGrant(Message::decode(body)?)),
             Kind::LeaseRevoke => Ok(Response::LeaseRevoke(Message::decode(body)?)),
-            Kind::LeaseCheckpoint => Ok(Response::LeaseCheckpoint),
+            Kind::LeaseCheckpoint => {
+                let (ttls, rest) = body.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(WireError::Times(body.len()));
+                }
+                let ttls = ttls.iter().copied().map(i64::from_le_bytes).collect();
+                Ok(Response::LeaseCheckpoint { ttls })
+            }
             Kind::FenceAccepted => Ok(Response::Fence(Fencing::Accepted)),
             Kind::FenceStale => {
                 let bytes = body.try_into().map_err(|_| WireError::Epoch(body.len()))?;
@@ -163,7 +175,7 @@ mod tests {
         });
         let responses = [
             Ok(Response::Put(PutResponse { header, prev_kv: None })),
-            Ok(Response::LeaseCheckpoint),
+            Ok(Response::LeaseCheckpoint { ttls: vec![60, 0, -1] }),
             Ok(Response::Fence(Fencing::Accepted)),
             Ok(Response::Fence(Fencing::Stale { remembered: 3 })),
             Err(Refusal::LeaseNotFound),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kvorum_store::Store;
 use kvorum_store::engine::Engine;
@@ -13,7 +14,9 @@ use super::Types;
 use super::log_store::LogStore;
 use super::snapshots::SnapshotDir;
 use super::state_machine::StateMachine;
+use crate::lease::time_line::TimeLine;
 use crate::sled_engine::SledEngine;
+use crate::watch::Feed;
 
 struct OnDisk;
 
@@ -29,7 +32,9 @@ fn options() -> kvorum_wal::Options {
 fn state_machine(dir: &Path) -> StateMachine {
     let (engine, _) = SledEngine::open(&dir.join("engine")).unwrap();
     let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
-    StateMachine::new(store, SnapshotDir::open(&dir.join("snap")).unwrap())
+    let snapshots = SnapshotDir::open(&dir.join("snap")).unwrap();
+    let time_line = TimeLine::new(0, Instant::now());
+    StateMachine::new(store, snapshots, Arc::new(Feed::default()), Arc::new(time_line))
 }
 
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for OnDisk {

@@ -1,4 +1,4 @@
-//! What a follower passes on to the leader: proposals, read-index questions, its client URLs.
+//! What a follower passes on to the leader: proposals, read-index questions, the time for leases, its client URLs.
 //!
 //! Must keep true: a proposal is passed on at most once. When the connection breaks before the answer, the outcome is
 //! unknown and the caller is told so; only what was surely never sent may be tried again (`line`).
@@ -28,6 +28,8 @@ pub enum Ask {
         /// Its client URLs.
         client_urls: Vec<String>,
     },
+    /// What time is it, for leases?
+    LeaseTime,
 }
 
 /// What the leader says.
@@ -43,6 +45,13 @@ pub enum Reply {
     NotLeader,
     /// It was tried and failed.
     Failed(#[serde(with = "super::answer::refusal")] Refusal),
+    /// The time for leases.
+    LeaseTime {
+        /// The term in which this member leads.
+        term: u64,
+        /// Milliseconds of its time line.
+        ms: u64,
+    },
 }
 
 /// The line to whoever leads now.

@@ -5,13 +5,16 @@
 //! 2. A batch is published as a whole before anyone is answered.
 //! 3. An entry that does not decode, or an engine that fails, is an error that ends the process: a member that skipped
 //!    an entry would differ from the others without knowing it.
-//! 4. The state a snapshot replaces is replaced only after the file was verified and made durable.
+//! 4. Events go to the feed of the watches after they were published, whole batches in order.
+//! 5. The state a snapshot replaces is replaced only after the file was verified and made durable.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
+use kvorum_store::watch::Batch;
 use kvorum_store::{Command, LogPosition, Reader, Store};
 use openraft::alias::SnapshotOf;
 use openraft::entry::RaftEntry;
@@ -22,6 +25,8 @@ use tokio::sync::watch;
 use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
 use super::snapshots::{self, SnapshotDir, SnapshotFile};
 use super::{Answer, Entry, EntryId, StoredMembership, Types, entry_id};
+use crate::lease::time_line::TimeLine;
+use crate::watch::Feed;
 
 /// Entries applied under one lock and published together: enough to share the cost, few enough to answer soon.
 const APPLY_BATCH_MAX: usize = 512;
@@ -34,11 +39,21 @@ pub struct StateMachine {
     engine: Arc<EngineWriter>,
     snapshots: Arc<SnapshotDir>,
     applied: Arc<watch::Sender<u64>>,
+    feed: Arc<Feed>,
+    time_line: Arc<TimeLine>,
+}
+
+/// What a batch of entries brings, beside answers.
+#[derive(Default)]
+struct News {
+    batch: Batch,
+    /// The term of the last entry that carried a time.
+    timed: Option<u64>,
 }
 
 impl StateMachine {
-    /// A state machine on a recovered store.
-    pub fn new(store: Store, snapshots: SnapshotDir) -> Self {
+    /// A state machine on a recovered store; events go to `feed`, the time of commands to `time_line`.
+    pub fn new(store: Store, snapshots: SnapshotDir, feed: Arc<Feed>, time_line: Arc<TimeLine>) -> Self {
         let (applied, _) = watch::channel(store.applied().map_or(0, |at| at.index));
         let reader = store.reader();
         let store = Arc::new(Mutex::new(store));
@@ -49,6 +64,8 @@ impl StateMachine {
             engine,
             snapshots: Arc::new(snapshots),
             applied: Arc::new(applied),
+            feed,
+            time_line,
         }
     }
 
@@ -80,16 +97,25 @@ impl StateMachine {
     fn apply_batch(&self, batch: Vec<EntryResponder<Types>>) -> io::Result<()> {
         let mut answers = Vec::with_capacity(batch.len());
         let mut last = None;
+        let mut news = News::default();
         {
             let mut store = self.lock();
+            news.batch.first = store.revision() + 1;
             for (entry, responder) in batch {
                 last = Some(entry.log_id().index());
-                let answer = apply_entry(&mut store, entry)?;
+                let answer = apply_entry(&mut store, entry, &mut news)?;
                 if let Some(responder) = responder {
                     answers.push((responder, answer));
                 }
             }
             store.publish();
+            news.batch.last = store.revision();
+        }
+        if let Some(term) = news.timed {
+            self.time_line.applied(term, self.reader.clock_ms(), Instant::now());
+        }
+        if news.batch.last >= news.batch.first {
+            self.feed.push(news.batch);
         }
         if let Some(index) = last {
             self.applied.send_replace(index);
@@ -115,7 +141,8 @@ impl StateMachine {
     }
 }
 
-fn apply_entry(store: &mut Store, entry: Entry) -> io::Result<Answer> {
+/// Applies one entry; what it brings is added to `news`.
+fn apply_entry(store: &mut Store, entry: Entry, news: &mut News) -> io::Result<Answer> {
     let id = entry.log_id();
     let at = LogPosition {
         term: **id.committed_leader_id(),
@@ -130,8 +157,13 @@ fn apply_entry(store: &mut Store, entry: Entry) -> io::Result<Answer> {
             store.note(at, Some(Bytes::from(bytes)));
         }
         EntryPayload::Normal(proposal) => {
+            if Command::is_timed(&proposal.0) {
+                news.timed = Some(at.term);
+            }
             let command = Command::decode(proposal.0).map_err(io::Error::other)?;
-            return store.apply(at, &command).map(Answer::from).map_err(io::Error::other);
+            let mut outcome = store.apply(at, &command).map_err(io::Error::other)?;
+            news.batch.events.append(&mut outcome.events);
+            return Ok(Answer::from(outcome));
         }
     }
     Ok(Answer::Nothing)
@@ -184,6 +216,8 @@ impl RaftStateMachine<Types> for StateMachine {
             let mut store = this.lock();
             store.install(&mut kept.reader()?).map_err(io::Error::other)?;
             store.publish();
+            this.feed.replaced(store.revision());
+            this.time_line.at_least(this.reader.clock_ms(), Instant::now());
             this.applied.send_replace(last.map_or(0, |id| id.index()));
             Ok(())
         })

@@ -100,14 +100,25 @@ impl Service {
     }
 
     /// Proposes a command and takes its response out of the answer.
-    pub(super) async fn write(&self, command: &Command) -> Result<Response, Refusal> {
+    pub(crate) async fn write(&self, command: &Command) -> Result<Response, Refusal> {
         match self.propose(command).await? {
             Answer::Command { response, revision: _ } => response,
             Answer::Nothing => fatal::die("a command was answered as if it were none"),
         }
     }
 
-    pub(super) fn fill(&self, header: &mut Option<pb::ResponseHeader>) {
+    /// A header with everything in it.
+    pub(crate) fn header_at(&self, revision: i64) -> Option<pb::ResponseHeader> {
+        let mut header = Some(pb::ResponseHeader {
+            revision,
+            ..Default::default()
+        });
+        self.fill(&mut header);
+        header
+    }
+
+    /// Says in a header who answers.
+    pub(crate) fn fill(&self, header: &mut Option<pb::ResponseHeader>) {
         let header = header.get_or_insert_default();
         let (cluster_id, member_id) = self.ids();
         header.cluster_id = cluster_id;
@@ -128,6 +139,6 @@ fn read<T>(result: Result<T, ReadError>) -> Result<T, Refusal> {
 }
 
 /// Commands are answered by the response of their own kind; anything else is a defect that must not go on.
-fn unexpected<T>(command: &str, response: &Response) -> Result<T, Refusal> {
+pub(super) fn unexpected<T>(command: &str, response: &Response) -> Result<T, Refusal> {
     fatal::die(format_args!("a {command} was answered with {response:?}"))
 }

@@ -65,7 +65,8 @@ impl Service {
             Ok(Reply::ReadIndex(index)) => Some(Ok(index)),
             Ok(Reply::Failed(refusal)) => Some(Err(refusal)),
             // Asking again changes nothing, so a lost question is simply asked again.
-            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::Done) | Err(LineError::NotSent | LineError::Lost) => None,
+            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::LeaseTime { .. } | Reply::Done)
+            | Err(LineError::NotSent | LineError::Lost) => None,
         }
     }
 

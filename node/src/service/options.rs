@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvorum_api::Id;
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub timing: Timing,
     /// Bounds on requests.
     pub limits: kvorum_store::validate::Limits,
+    /// After how long without an event a watcher is told how far it is, if it wants to know.
+    pub progress_interval: Duration,
     /// The founders of a cluster that forms itself; empty where the operator, or a member that is there already, adds
     /// this one.
     pub founders: Vec<Founder>,

@@ -60,6 +60,11 @@ impl Service {
     }
 
     async fn propose_here(&self, bytes: Bytes) -> Attempt {
+        let bytes = match self.stamped(bytes).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Attempt::NotTaken,
+            Err(refusal) => return Attempt::Done(Err(refusal)),
+        };
         match self.inner.node.raft.client_write(Proposal(bytes)).await {
             Ok(response) => Attempt::Done(Ok(response.data)),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Attempt::NotTaken,
@@ -78,7 +83,8 @@ impl Service {
         match self.inner.node.forwarder.ask(leader, node, Ask::Propose(bytes)).await {
             Ok(Reply::Answer(answer)) => Attempt::Done(Ok(answer)),
             Ok(Reply::Failed(refusal)) => Attempt::Done(Err(refusal)),
-            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::Done) | Err(LineError::NotSent) => Attempt::NotTaken,
+            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::LeaseTime { .. } | Reply::Done)
+            | Err(LineError::NotSent) => Attempt::NotTaken,
             Err(LineError::Lost) => Attempt::Done(Err(Refusal::TimeoutConnectionLost)),
         }
     }
@@ -92,6 +98,7 @@ impl Service {
                 Attempt::NotTaken => Reply::NotLeader,
             },
             Ask::ReadIndex => self.read_index_here().await,
+            Ask::LeaseTime => self.tell_time().await,
             Ask::ClientUrls { member_id, client_urls } => match self.set_client_urls(member_id, client_urls).await {
                 Ok(()) => Reply::Done,
                 Err(refusal) => Reply::Failed(refusal),

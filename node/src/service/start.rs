@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Node, Options, Service};
+use super::{Inner, Node, Options, Service, leader_watch};
 use crate::fatal;
+use crate::lease::time_line::TimeLine;
+use crate::lease::{clock, expiry, renewals};
 use crate::raft::forward::Forwarder;
 use crate::raft::network::Network;
 use crate::raft::peers::Dialler;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{MemberNode, Raft, leadership, read_index, settings};
 use crate::recovery::{self, Recovered, RecoveryError};
+use crate::watch::{Feed, Switchboard};
 
 /// How often the size of the log is compared with the size of the state.
 const SNAPSHOT_CHECK_TIME: Duration = Duration::from_secs(5);
@@ -50,6 +54,7 @@ impl Service {
             transport,
             timing,
             limits,
+            progress_interval,
             founders,
             version,
         } = options;
@@ -65,7 +70,9 @@ impl Service {
             store,
             snapshots,
         } = recovered?;
-        let state = StateMachine::new(store, snapshots);
+        let feed = Arc::new(Feed::default());
+        let time_line = Arc::new(TimeLine::new(store.reader().clock_ms(), Instant::now()));
+        let state = StateMachine::new(store, snapshots, Arc::clone(&feed), Arc::clone(&time_line));
         let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
         let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
         let network = Network::new(Arc::clone(&dialler));
@@ -73,6 +80,8 @@ impl Service {
             .await
             .map_err(|error| StartError::Consensus(error.to_string()))?;
         let (read_index, rounds) = read_index::channel();
+        let (renewals, renewing) = renewals::channel();
+        let watches = Switchboard::start(&state.reader(), feed);
         let node = Node {
             leadership: leadership::follow(&raft),
             reader: state.reader(),
@@ -83,6 +92,9 @@ impl Service {
             state,
             engine,
             read_index,
+            watches,
+            time_line,
+            renewals,
         };
         let service = Self {
             inner: Arc::new(Inner {
@@ -91,15 +103,28 @@ impl Service {
                 self_node,
                 version,
                 limits,
+                election: Duration::from_millis(timing.election_ms),
+                progress_interval,
+                leader_found: tokio::sync::watch::Sender::new(false),
+                stopping: CancellationToken::new(),
                 node,
             }),
         };
-        tokio::spawn(read_index::run(service.clone(), rounds));
-        tokio::spawn(end_with_consensus(service.inner.node.raft.clone()));
-        tokio::spawn(take_snapshots(service.clone()));
+        service.spawn_tasks(rounds, renewing);
         service.found(founders).await?;
         tokio::spawn(service.clone().publish_client_urls());
         Ok(service)
+    }
+
+    /// What runs beside requests, as long as the member does.
+    fn spawn_tasks(&self, rounds: read_index::Rounds, renewing: renewals::Batches) {
+        tokio::spawn(read_index::run(self.clone(), rounds));
+        tokio::spawn(renewals::run(self.clone(), renewing));
+        tokio::spawn(expiry::run(self.clone()));
+        tokio::spawn(leader_watch::look(self.clone()));
+        tokio::spawn(clock::follow(self.clone()));
+        tokio::spawn(end_with_consensus(self.inner.node.raft.clone()));
+        tokio::spawn(take_snapshots(self.clone()));
     }
 
     /// Forms the cluster with all founders, where it was not formed before.

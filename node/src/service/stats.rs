@@ -30,6 +30,12 @@ pub struct Stats {
     pub keys: usize,
     /// Bytes of the engine on disk.
     pub engine_bytes: u64,
+    /// Watches.
+    pub watches: kvorum_store::watch::Counts,
+    /// Events that watchers were sent since the process started.
+    pub watch_events: u64,
+    /// Leases.
+    pub leases: usize,
     /// The WAL's counters and its histogram of syncs.
     pub wal: kvorum_wal::Metrics,
 }
@@ -39,6 +45,7 @@ impl Service {
     pub fn stats(&self) -> Stats {
         let metrics = self.metrics();
         let node = &self.inner.node;
+        let (watches, watch_events) = node.watches.counts();
         Stats {
             state: self.state_of(&metrics),
             has_leader: metrics.current_leader.is_some(),
@@ -51,6 +58,9 @@ impl Service {
             compact_revision: node.reader.compacted(),
             keys: node.reader.keys(),
             engine_bytes: node.engine.bytes(),
+            watches,
+            watch_events,
+            leases: node.reader.leases(),
             wal: node.log.wal().metrics(),
         }
     }

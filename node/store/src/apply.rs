@@ -69,6 +69,10 @@ impl Store {
             }),
             Command::Txn(request) => self.draft(|draft| txn::apply(draft, request).map(Response::Txn)),
             &Command::LeaseRevoke { id } => self.draft(|draft| lease_revoke(draft, id).map(Response::LeaseRevoke)),
+            &Command::LeaseExpire { id, now_ms } => {
+                self.tell_time(now_ms);
+                self.draft(|draft| lease_expire(draft, id).map(Response::LeaseRevoke).map_err(Stop::Engine))
+            }
             Command::Compact(request) => (self.compact(request).map_err(Stop::Refused), Vec::new()),
             &Command::LeaseGrant { id, ttl, now_ms } => {
                 (self.lease_grant(id, ttl, now_ms).map_err(Stop::Refused), Vec::new())
@@ -132,12 +136,18 @@ impl Store {
 
     fn lease_checkpoint(&mut self, now_ms: u64, leases: &[LeaseRemaining]) -> Response {
         self.tell_time(now_ms);
+        let clock_ms = self.state.clock_ms;
+        let mut ttls = Vec::with_capacity(leases.len());
         for &LeaseRemaining { id, remaining_ms } in leases {
-            if let Some(lease) = self.state.leases.get(id) {
-                self.set_lease(id, lease.checkpointed(remaining_ms, self.state.clock_ms));
+            let lease = self.state.leases.get(id).copied();
+            // An expired one is as good as gone: its revocation is under way.
+            let lease = lease.filter(|lease| lease.remaining_ms(clock_ms) > 0);
+            if let Some(lease) = lease {
+                self.set_lease(id, lease.checkpointed(remaining_ms, clock_ms));
             }
+            ttls.push(lease.map_or(0, |lease| lease.ttl));
         }
-        Response::LeaseCheckpoint
+        Response::LeaseCheckpoint { ttls }
     }
 
     fn fence(&mut self, epoch: u64) -> Response {
@@ -231,6 +241,18 @@ fn lease_revoke(draft: &mut Draft<'_>, id: i64) -> Result<LeaseRevokeResponse, S
         return Err(Refusal::LeaseNotFound.into());
     }
     draft.revoke(id)?;
+    Ok(LeaseRevokeResponse {
+        header: header(draft.revision()),
+    })
+}
+
+/// Revokes a lease whose time is over; otherwise does nothing.
+fn lease_expire(draft: &mut Draft<'_>, id: i64) -> Result<LeaseRevokeResponse, EngineError> {
+    let state = draft.sight().state;
+    let lease = state.leases.get(id);
+    if lease.is_some_and(|lease| lease.remaining_ms(state.clock_ms) == 0) {
+        draft.revoke(id)?;
+    }
     Ok(LeaseRevokeResponse {
         header: header(draft.revision()),
     })

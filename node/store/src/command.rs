@@ -3,7 +3,8 @@
 //! ```text
 //! 01 tt pppp…    01 = format of this page, tt = kind, p = one protocol buffer message
 //! ```
-//! A command carries everything that deciding it needs, time included: the store has no clock. Kinds 16 to 31 are
+//! A command carries everything that deciding it needs, time included: the store has no clock. Times are those of the
+//! cluster's lease clock, which the leader reads when it proposes ([`Command::stamped`]). Kinds 16 to 31 are
 //! reserved for auth and 32 to 47 for alarms. Old members must refuse what they do not know, so an unknown kind is an
 //! error, never skipped.
 
@@ -22,6 +23,7 @@ const LEASE_GRANT: u8 = 5;
 const LEASE_REVOKE: u8 = 6;
 const LEASE_CHECKPOINT: u8 = 7;
 const FENCE: u8 = 8;
+const LEASE_EXPIRE: u8 = 9;
 
 /// One replicated command.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,7 @@ pub enum Command {
         id: i64,
         /// Time to live, in seconds.
         ttl: i64,
-        /// The proposer's time, in milliseconds since 1970.
+        /// The cluster's time, in milliseconds.
         now_ms: u64,
     },
     /// Removes a lease and deletes the keys attached to it.
@@ -48,12 +50,19 @@ pub enum Command {
         /// Id of the lease.
         id: i64,
     },
-    /// Sets how long leases still have: after keepalives, and before a change of leader.
+    /// Sets how long leases still have; a keepalive gives back all that was granted.
     LeaseCheckpoint {
-        /// The proposer's time, in milliseconds since 1970.
+        /// The cluster's time, in milliseconds.
         now_ms: u64,
-        /// The leases; those that are gone are passed over.
+        /// The leases; those that are gone or have expired by now are passed over.
         leases: Vec<LeaseRemaining>,
+    },
+    /// As [`Command::LeaseRevoke`], if the lease has expired; otherwise nothing: a keepalive came first.
+    LeaseExpire {
+        /// Id of the lease.
+        id: i64,
+        /// The cluster's time, in milliseconds.
+        now_ms: u64,
     },
     /// Makes the store remember the epoch of whoever changes the cluster, so that an older one is refused from now
     /// on.
@@ -96,6 +105,14 @@ struct LeaseCheckpoint {
     now_ms: u64,
     #[prost(message, repeated, tag = "2")]
     leases: Vec<LeaseRemaining>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LeaseExpire {
+    #[prost(int64, tag = "1")]
+    id: i64,
+    #[prost(uint64, tag = "2")]
+    now_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -147,8 +164,27 @@ impl Command {
                     },
                 );
             }
+            &Self::LeaseExpire { id, now_ms } => write(out, LEASE_EXPIRE, &LeaseExpire { id, now_ms }),
             &Self::Fence { epoch } => write(out, FENCE, &Fence { epoch }),
         }
+    }
+
+    /// Whether encoded bytes are a command that carries a time, which the leader has to set.
+    #[must_use]
+    pub fn is_timed(bytes: &[u8]) -> bool {
+        matches!(bytes, [FORMAT, LEASE_GRANT | LEASE_CHECKPOINT | LEASE_EXPIRE, ..])
+    }
+
+    /// The same command at another time; one without a time stays as it is.
+    #[must_use]
+    pub fn stamped(mut self, time_ms: u64) -> Self {
+        if let Self::LeaseGrant { now_ms, .. }
+        | Self::LeaseCheckpoint { now_ms, .. }
+        | Self::LeaseExpire { now_ms, .. } = &mut self
+        {
+            *now_ms = time_ms;
+        }
+        self
     }
 
     /// Reads a command; keys and values are copied out of a slice, and shared with a `Bytes`.
@@ -185,6 +221,10 @@ impl Command {
                 let LeaseCheckpoint { now_ms, leases } = LeaseCheckpoint::decode(bytes)?;
                 Self::LeaseCheckpoint { now_ms, leases }
             }
+            LEASE_EXPIRE => {
+                let LeaseExpire { id, now_ms } = LeaseExpire::decode(bytes)?;
+                Self::LeaseExpire { id, now_ms }
+            }
             FENCE => Self::Fence {
                 epoch: Fence::decode(bytes)?.epoch,
             },
@@ -213,11 +253,13 @@ mod tests {
     #[test_case(Command::LeaseGrant { id: i64::MIN, ttl: 5, now_ms: u64::MAX }; "grant")]
     #[test_case(Command::LeaseRevoke { id: 3 }; "revoke")]
     #[test_case(Command::LeaseCheckpoint { now_ms: 1, leases: vec![LeaseRemaining { id: 2, remaining_ms: 3 }] }; "checkpoint")]
+    #[test_case(Command::LeaseExpire { id: 7, now_ms: 8 }; "expire")]
     #[test_case(Command::Fence { epoch: 9 }; "fence")]
     fn commands_survive_encoding(command: Command) {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
-        assert_eq!(Command::decode(&bytes[..]), Ok(command));
+        assert_eq!(Command::decode(&bytes[..]), Ok(command.clone()));
+        assert_eq!(Command::is_timed(&bytes), command.clone().stamped(77) != command);
     }
 
     #[test_case(&[] => DecodeError::Short(0); "empty")]

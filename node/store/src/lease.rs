@@ -1,10 +1,10 @@
 //! Leases: what keys live only as long as someone keeps saying so.
 //!
-//! The store has no clock. Each command that concerns time carries its proposer's, and the store remembers the latest
-//! it was told, so that its own time never runs backwards when leaders with different clocks follow each other. A
-//! lease *expires* at a time of that clock; only the node's lease clock on the leader acts on it, by proposing a
-//! revocation. Between leaders, the remaining time survives because grants and checkpoints are replicated (etcd
-//! grants a full extension instead).
+//! The store has no clock. Each command that concerns time carries its leader's, and the store remembers the latest it
+//! was told, so that its own time never runs backwards when leaders follow each other. A lease *expires* at a time of
+//! that clock; only the node's lease clock on the leader acts on it, by proposing [`crate::Command::LeaseExpire`], which
+//! does nothing if a keepalive came before it in the log. Between leaders, the remaining time survives because grants
+//! and keepalives are replicated (etcd grants a full extension instead).
 //!
 //! Three persistent trees, so that views list leases and attached keys without locks: leases by id, attached keys by
 //! lease and key, and ids by expiry.
@@ -112,6 +112,11 @@ impl Leases {
         let keys = self.attached.range(&start, end.as_deref());
         keys.map(|(attachment, ())| Bytes::copy_from_slice(&attachment[start.len()..]))
             .collect()
+    }
+
+    /// Number of leases.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.count(b"", None)
     }
 
     /// Every lease by id.

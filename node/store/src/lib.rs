@@ -51,6 +51,7 @@ mod txn;
 pub mod validate;
 mod values;
 mod view;
+pub mod watch;
 
 pub use command::{Command, DecodeError, LeaseRemaining};
 pub use engine::{Batch, Engine, EngineError, MemoryEngine, Operation};

@@ -37,10 +37,13 @@ pub enum Response {
     Compact(CompactionResponse),
     /// Answer to [`crate::Command::LeaseGrant`].
     LeaseGrant(LeaseGrantResponse),
-    /// Answer to [`crate::Command::LeaseRevoke`].
+    /// Answer to [`crate::Command::LeaseRevoke`] and to [`crate::Command::LeaseExpire`].
     LeaseRevoke(LeaseRevokeResponse),
     /// Answer to [`crate::Command::LeaseCheckpoint`].
-    LeaseCheckpoint,
+    LeaseCheckpoint {
+        /// The granted time of each lease, in seconds and in the command's order; zero for those passed over.
+        ttls: Vec<i64>,
+    },
     /// Answer to [`crate::Command::Fence`].
     Fence(Fencing),
 }

@@ -140,28 +140,30 @@ impl Shared {
         self.replacements.store(self.replacements() + 1, Ordering::Release);
     }
 
-    /// Records of the published history from `first` to the end of `last_main`, at most `records_max`, in order.
+    /// Records of the published history from `first` to the end of `last_main`, in order, until there are `records_max`
+    /// of them or `bytes_max` bytes are reached.
     pub(crate) fn replay(
         &self,
         first: Revision,
         last_main: i64,
         records_max: usize,
-    ) -> Result<Vec<(Revision, Bytes)>, EngineError> {
+        bytes_max: usize,
+    ) -> Result<Records, EngineError> {
         let last = Revision::new(last_main, u32::MAX);
         // Pending records first: one that is committed meanwhile is then seen here, and the scan ends before it.
         let pending = self.values.pending(first, last, records_max);
         let end = pending
             .first()
             .map_or(Revision::new(last_main + 1, 0), |(revision, _)| *revision);
-        let mut found = Vec::new();
+        let mut portion = Portion::new(records_max, bytes_max);
         let mut failure = None;
         self.engine
             .scan(&record_key(first)..&record_key(end), &mut |key, record| {
                 match record_revision(key) {
-                    Ok(revision) => found.push((revision, Bytes::copy_from_slice(record))),
+                    Ok(revision) => portion.add(revision, Bytes::copy_from_slice(record)),
                     Err(error) => failure = Some(error),
                 }
-                if failure.is_some() || found.len() >= records_max {
+                if failure.is_some() || portion.found.cut {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -170,9 +172,44 @@ impl Shared {
         if let Some(error) = failure {
             return Err(error);
         }
-        let room = records_max - found.len();
-        found.extend(pending.into_iter().take(room));
-        Ok(found)
+        for (revision, record) in pending {
+            if portion.found.cut {
+                break;
+            }
+            portion.add(revision, record);
+        }
+        Ok(portion.found)
+    }
+}
+
+/// Records in order, and whether more may follow.
+pub(crate) struct Records {
+    pub(crate) records: Vec<(Revision, Bytes)>,
+    /// A bound ended the read, not the end of history.
+    pub(crate) cut: bool,
+}
+
+/// Records until a bound is reached.
+struct Portion {
+    found: Records,
+    records_max: usize,
+    bytes_left: usize,
+}
+
+impl Portion {
+    fn new(records_max: usize, bytes_max: usize) -> Self {
+        let (records, cut) = (Vec::new(), false);
+        Self {
+            found: Records { records, cut },
+            records_max,
+            bytes_left: bytes_max,
+        }
+    }
+
+    fn add(&mut self, revision: Revision, record: Bytes) {
+        self.bytes_left = self.bytes_left.saturating_sub(record.len());
+        self.found.records.push((revision, record));
+        self.found.cut = self.bytes_left == 0 || self.found.records.len() >= self.records_max;
     }
 }
 

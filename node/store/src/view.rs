@@ -92,6 +92,18 @@ impl Reader {
         response
     }
 
+    /// Number of leases.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.shared.published().leases.len()
+    }
+
+    /// Whether there is any lease.
+    #[must_use]
+    pub fn has_leases(&self) -> bool {
+        self.shared.published().leases.ids_by_expiry().next().is_some()
+    }
+
     /// Every lease, the next to expire first.
     #[must_use]
     pub fn lease_leases(&self) -> LeaseLeasesResponse {
@@ -115,7 +127,7 @@ impl Reader {
         self.shared.published().leases.expired(now_ms, leases_max)
     }
 
-    /// The latest time that any command carried, in milliseconds since 1970: the cluster's time for leases.
+    /// The latest time that any command carried, in milliseconds: how far the cluster's lease clock is known to be.
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         self.shared.published().clock_ms

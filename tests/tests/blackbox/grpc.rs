@@ -2,26 +2,18 @@
 
 use kvorum_api::etcdserverpb::kv_client::KvClient;
 use kvorum_api::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op};
+use kvorum_api::grpc::health::v1::HealthCheckRequest;
+use kvorum_api::grpc::health::v1::health_check_response::ServingStatus;
+use kvorum_api::grpc::health::v1::health_client::HealthClient;
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::etcd::decode;
+use kvorum_tests::grpc::channel;
 use serde_json::json;
 use tonic::Code;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Channel;
 
 async fn dial(cluster: &Cluster, index: usize) -> KvClient<Channel> {
-    let endpoint = Endpoint::from_shared(cluster.url(index)).unwrap();
-    let endpoint = match &cluster.pki {
-        None => endpoint,
-        Some(pki) => {
-            let leaf = pki.application();
-            let tls = ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(&pki.clients.cert))
-                .identity(Identity::from_pem(leaf.cert, leaf.key))
-                .domain_name("localhost");
-            endpoint.tls_config(tls).unwrap()
-        }
-    };
-    KvClient::new(endpoint.connect().await.unwrap())
+    KvClient::new(channel(cluster, index).await)
 }
 
 fn put(key: &str, value: &str) -> PutRequest {
@@ -99,6 +91,35 @@ async fn check(cluster: &Cluster) {
         let text = "etcdserver: mvcc: required revision is a future revision";
         assert_eq!((future.code(), future.message()), (Code::OutOfRange, text));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_told_in_grpcs_own_way() {
+    let mut cluster = Cluster::plain(1).await;
+    let mut client = HealthClient::new(channel(&cluster, 0).await);
+    let ask = |service: &str| HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let all = client.check(ask("")).await.unwrap().into_inner();
+    assert_eq!(all.status(), ServingStatus::Serving);
+    let unknown = client.check(ask("etcdserverpb.KV")).await.unwrap_err();
+    assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "unknown service"));
+    let mut watched = client.watch(ask("")).await.unwrap().into_inner();
+    assert_eq!(
+        watched.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    let mut unknown = client.watch(ask("x")).await.unwrap().into_inner();
+    assert_eq!(
+        unknown.message().await.unwrap().unwrap().status(),
+        ServingStatus::ServiceUnknown
+    );
+    assert_eq!(cluster.stop(0).await, Some(0));
+    assert_eq!(
+        watched.message().await.unwrap().unwrap().status(),
+        ServingStatus::NotServing
+    );
+    assert!(watched.message().await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

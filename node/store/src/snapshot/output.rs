@@ -41,16 +41,18 @@ pub fn write(view: &View, stream: &mut dyn io::Write) -> Result<Summary, Snapsho
 fn records(view: &View, chunks: &mut Chunks<'_>) -> Result<(), SnapshotError> {
     let mut first = Revision::default();
     loop {
-        let records = view.shared().replay(first, view.revision(), RECORDS_PER_READ)?;
-        for (revision, record) in &records {
+        let part = view
+            .shared()
+            .replay(first, view.revision(), RECORDS_PER_READ, usize::MAX)?;
+        for (revision, record) in &part.records {
             let key = record_key(*revision);
             let (_, pair) = record::decode(&key, record)?;
             if view.needs(&pair.key, *revision) {
                 chunks.add(&key, record)?;
             }
         }
-        match records.last() {
-            Some((last, _)) if records.len() == RECORDS_PER_READ => first = Revision::new(last.main, last.sub + 1),
+        match part.records.last() {
+            Some((last, _)) if part.cut => first = Revision::new(last.main, last.sub + 1),
             _ => return Ok(()),
         }
     }

@@ -214,7 +214,7 @@ fn a_view_keeps_its_history_until_it_is_dropped() {
         let value = view.get(b"k", revision).unwrap().unwrap().value;
         assert_eq!(value, (revision - 2).to_string());
     }
-    assert_eq!(view.replay(2, 100).unwrap().events.len(), 10);
+    assert_eq!(view.replay(2, 100, usize::MAX).unwrap().events.len(), 10);
     drop(view);
     bench.settle();
     assert!(!bench.store.is_compacting());

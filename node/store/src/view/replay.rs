@@ -6,6 +6,7 @@ use crate::keyspace::record_key;
 use crate::outcome::ReadError;
 use crate::record;
 use crate::revision::Revision;
+use crate::shared::Records;
 use bytes::Bytes;
 use kvorum_api::error::Refusal;
 use kvorum_api::mvccpb::Event;
@@ -20,11 +21,11 @@ pub struct Replay {
 }
 
 impl View {
-    /// What happened from a revision on, up to the view's own: about `records_max` events, and never part of a
-    /// revision.
+    /// What happened from a revision on, up to the view's own: about `records_max` events of about `bytes_max` bytes
+    /// together, and never part of a revision.
     ///
     /// Refused when history from there is gone. Starting at the compacted revision itself is allowed, as in etcd.
-    pub fn replay(&self, from: i64, records_max: usize) -> Result<Replay, ReadError> {
+    pub fn replay(&self, from: i64, records_max: usize, bytes_max: usize) -> Result<Replay, ReadError> {
         if from < self.compacted() {
             return Err(Refusal::Compacted.into());
         }
@@ -35,17 +36,16 @@ impl View {
                 next: from,
             });
         }
-        let records_max = records_max.max(1);
-        let mut records = self.shared.replay(Revision::new(from, 0), last, records_max)?;
-        if records.len() >= records_max {
+        let (first, records_max) = (Revision::new(from, 0), records_max.max(1));
+        let Records { mut records, cut } = self.shared.replay(first, last, records_max, bytes_max)?;
+        if cut {
             self.complete_last(&mut records)?;
         }
         if self.is_replaced() {
             return Err(ReadError::Replaced);
         }
-        let reached_end = records.len() < records_max;
         let next = match records.last() {
-            Some((revision, _)) if !reached_end => revision.main + 1,
+            Some((revision, _)) if cut => revision.main + 1,
             _ => last + 1,
         };
         let mut events = Vec::with_capacity(records.len());
@@ -68,8 +68,8 @@ impl View {
         // One revision is never split, however many changes one transaction made; the request's size bounds it.
         let rest = self
             .shared
-            .replay(Revision::new(main, sub.saturating_add(1)), main, usize::MAX)?;
-        records.extend(rest);
+            .replay(Revision::new(main, sub.saturating_add(1)), main, usize::MAX, usize::MAX)?;
+        records.extend(rest.records);
         Ok(())
     }
 

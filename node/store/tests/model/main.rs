@@ -147,7 +147,8 @@ impl Pair {
             assert_eq!(view.range(&request).map_err(refusal), self.model.range(&request));
         }
         assert_eq!(view.hash_at(0).unwrap(), self.store.hash());
-        let events = view.replay(self.model.compacted().max(0), usize::MAX).unwrap().events;
+        let from = self.model.compacted().max(0);
+        let events = view.replay(from, usize::MAX, usize::MAX).unwrap().events;
         assert_eq!(events, self.model.events());
     }
 }

@@ -13,8 +13,8 @@ use kvorum_api::etcdserverpb::{
     TxnResponse,
 };
 use kvorum_api::mvccpb::{Event, KeyValue};
-use kvorum_store::{Command, Fencing, Outcome, Refusal, Response};
-use std::collections::BTreeSet;
+use kvorum_store::{Command, Fencing, LeaseRemaining, Outcome, Refusal, Response};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that ever happened.
 #[derive(Clone)]
@@ -22,7 +22,9 @@ pub(crate) struct Model {
     events: Vec<Event>,
     revision: i64,
     compacted: i64,
-    leases: BTreeSet<i64>,
+    /// Granted seconds and expiry of each lease.
+    leases: BTreeMap<i64, (i64, u64)>,
+    clock_ms: u64,
     fence: u64,
 }
 
@@ -32,7 +34,8 @@ impl Default for Model {
             events: Vec::new(),
             revision: 1,
             compacted: -1,
-            leases: BTreeSet::new(),
+            leases: BTreeMap::new(),
+            clock_ms: 0,
             fence: 0,
         }
     }
@@ -108,9 +111,10 @@ impl Model {
                 Ok(Response::Compact(CompactionResponse { header: current }))
             }
             Command::LeaseGrant { id: 0, .. } => Err(Refusal::LeaseNotFound),
-            Command::LeaseGrant { id, .. } if self.leases.contains(id) => Err(Refusal::LeaseExists),
-            &Command::LeaseGrant { id, ttl, .. } => {
-                self.leases.insert(id);
+            Command::LeaseGrant { id, .. } if self.leases.contains_key(id) => Err(Refusal::LeaseExists),
+            &Command::LeaseGrant { id, ttl, now_ms } => {
+                self.clock_ms = self.clock_ms.max(now_ms);
+                self.leases.insert(id, (ttl, self.clock_ms + seconds(ttl)));
                 Ok(Response::LeaseGrant(LeaseGrantResponse {
                     header: current,
                     id,
@@ -119,7 +123,18 @@ impl Model {
                 }))
             }
             Command::LeaseRevoke { id } => self.revoke(*id),
-            Command::LeaseCheckpoint { .. } => Ok(Response::LeaseCheckpoint),
+            Command::LeaseCheckpoint { now_ms, leases } => {
+                self.clock_ms = self.clock_ms.max(*now_ms);
+                let ttls = leases.iter().map(|lease| self.renew(lease)).collect();
+                Ok(Response::LeaseCheckpoint { ttls })
+            }
+            &Command::LeaseExpire { id, now_ms } => {
+                self.clock_ms = self.clock_ms.max(now_ms);
+                if self.leases.get(&id).is_some_and(|(_, end)| *end <= self.clock_ms) {
+                    return self.revoke(id);
+                }
+                Ok(Response::LeaseRevoke(LeaseRevokeResponse { header: current }))
+            }
             Command::Fence { epoch } if *epoch < self.fence => {
                 Ok(Response::Fence(Fencing::Stale { remembered: self.fence }))
             }
@@ -130,8 +145,19 @@ impl Model {
         }
     }
 
+    /// Seconds granted, or zero when the lease is gone or over.
+    fn renew(&mut self, lease: &LeaseRemaining) -> i64 {
+        match self.leases.get_mut(&lease.id) {
+            Some((ttl, end)) if *end > self.clock_ms => {
+                *end = self.clock_ms + lease.remaining_ms.min(seconds(*ttl));
+                *ttl
+            }
+            _ => 0,
+        }
+    }
+
     fn revoke(&mut self, id: i64) -> Result<Response, Refusal> {
-        if !self.leases.remove(&id) {
+        if self.leases.remove(&id).is_none() {
             return Err(Refusal::LeaseNotFound);
         }
         let attached: Vec<_> = self
@@ -241,7 +267,7 @@ impl Model {
     }
 
     fn check_put(&self, request: &PutRequest) -> Result<(), Refusal> {
-        if request.lease != 0 && !self.leases.contains(&request.lease) {
+        if request.lease != 0 && !self.leases.contains_key(&request.lease) {
             return Err(Refusal::LeaseNotFound);
         }
         let absent = self.select(&request.key, b"", i64::MAX).is_empty();
@@ -426,4 +452,8 @@ fn header(revision: i64) -> Option<ResponseHeader> {
         revision,
         ..ResponseHeader::default()
     })
+}
+
+fn seconds(ttl: i64) -> u64 {
+    u64::try_from(ttl).unwrap() * 1_000
 }

@@ -49,6 +49,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (0..9_000_u64, lease(), 0..9_000_u64).prop_map(|(now_ms, id, remaining_ms)| {
             Command::LeaseCheckpoint { now_ms, leases: vec![LeaseRemaining { id, remaining_ms }] }
         }),
+        1 => (lease(), 0..90_000_u64).prop_map(|(id, now_ms)| Command::LeaseExpire { id, now_ms }),
         1 => (0..5_u64).prop_map(|epoch| Command::Fence { epoch }),
     ]
 }

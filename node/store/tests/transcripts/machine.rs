@@ -237,7 +237,7 @@ impl Machine {
     }
 
     fn replay(&self, from: i64, limit: usize) -> Answer {
-        match self.store.reader().view().replay(from, limit) {
+        match self.store.reader().view().replay(from, limit, usize::MAX) {
             Ok(replay) => Ok(format!("{}next {}\n", words::events(&replay.events), replay.next)),
             Err(error) => Ok(words::refused(refusal(error))),
         }
@@ -301,6 +301,10 @@ impl Runner for Machine {
             }),
             "revoke" => self.apply(&Command::LeaseRevoke {
                 id: words::first(&parts)?,
+            }),
+            "expire" => self.apply(&Command::LeaseExpire {
+                id: words::first(&parts)?,
+                now_ms: words::number(&parts, "now")?.try_into()?,
             }),
             "checkpoint" => self.checkpoint(line),
             "fence" => self.apply(&Command::Fence {

@@ -255,7 +255,7 @@ fn response(response: &Response) -> String {
             )
         }
         Response::LeaseRevoke(revocation) => format!("revoked at {}\n", revision(&revocation.header)),
-        Response::LeaseCheckpoint => "checkpointed\n".into(),
+        Response::LeaseCheckpoint { ttls } => format!("checkpointed {ttls:?}\n"),
         Response::Fence(fencing) => format!("{fencing:?}\n"),
     }
 }

@@ -1,4 +1,4 @@
-//! Durations as etcdctl writes them: `5s`, `500ms`, `1m30s`, `1.5h`.
+//! Durations as etcd and etcdctl write them: `5s`, `500ms`, `1m30s`, `1.5h`.
 
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ const UNITS: [(&str, f64); 6] = [
 ];
 
 /// Parses a duration that is longer than nothing.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// It is none; the text says how to write one.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write for example 5s, 500ms or 1m30s");
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
