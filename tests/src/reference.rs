@@ -70,14 +70,14 @@ impl Reference {
         let initial: Vec<String> = places
             .iter()
             .enumerate()
-            .map(|(index, (_, peer))| format!("e{index}={peer}"))
+            .map(|(index, (_, peer))| format!("n{index}={peer}"))
             .collect();
         let initial = initial.join(",");
         let processes = places
             .iter()
             .enumerate()
             .map(|(index, (client, peer))| {
-                let name = format!("e{index}");
+                let name = format!("n{index}");
                 let mut arguments = command_line(&name, folder.path(), client, peer, &initial);
                 arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
                 Process::start(&program, &arguments, &folder.path().join(format!("{name}.log")))

@@ -47,3 +47,18 @@ async fn compare(name: &str, text: &str) {
 async fn keys() {
     compare("keys", include_str!("etcdctl/keys.txt")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases() {
+    compare("leases", include_str!("etcdctl/leases.txt")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches() {
+    compare("watches", include_str!("etcdctl/watches.txt")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_and_elections() {
+    compare("concurrency", include_str!("etcdctl/concurrency.txt")).await;
+}

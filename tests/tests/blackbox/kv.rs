@@ -2,6 +2,7 @@
 
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::etcd::{Etcd, decode, encode, id, number};
+use kvorum_tests::wait::{SETTLE, until};
 use kvorum_tests::web::Web;
 use serde_json::{Value, json};
 
@@ -136,7 +137,13 @@ async fn members_and_status_say_the_same_everywhere() {
     cluster.at(0).put("a", "1").await.unwrap();
     let mut seen = Vec::new();
     for member in cluster.everywhere() {
-        let list = member.ask("cluster/member/list", &json!({})).await.unwrap();
+        let list = until("every member to have said where clients reach it", SETTLE, || async {
+            let list = member.ask("cluster/member/list", &json!({})).await.unwrap();
+            let members = list["members"].as_array().cloned().unwrap_or_default();
+            let all = members.iter().all(|member| member["clientURLs"].is_array());
+            if all { Ok(list) } else { Err(list.to_string()) }
+        })
+        .await;
         let mut members: Vec<(u64, String, String)> = list["members"]
             .as_array()
             .into_iter()
@@ -195,4 +202,25 @@ async fn one_tls_port_speaks_http_1_and_2_with_and_without_a_client_certificate(
         stranger.get("key").await.is_err(),
         "a client that does not know the CA must not be satisfied"
     );
+}
+
+/// What one part of a transaction keeps must not depend on what another part removes: it is refused, as etcd refuses it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_keeps_what_its_own_transaction_removed_is_refused_and_harms_nobody() {
+    let cluster = Cluster::plain(1).await;
+    let member = cluster.at(0);
+    member.put("a", "1").await.unwrap();
+    let key = encode("a");
+    for kept in ["ignore_value", "ignore_lease"] {
+        let mut put = json!({"key": key});
+        put[kept] = true.into();
+        let body = json!({"success": [
+            {"request_txn": {"success": [{"request_delete_range": {"key": key}}]}},
+            {"request_txn": {"success": [{"request_put": put}]}},
+        ]});
+        let reply = member.call("kv/txn", &body).await.unwrap();
+        assert!(reply.status < 500, "{} {}", reply.status, reply.text());
+        println!("{kept}: {} {}", reply.status, reply.text());
+        assert!(member.get("a").await.is_ok(), "the member lives");
+    }
 }

@@ -100,7 +100,6 @@ impl Side {
             names.push((url.to_owned(), name.to_owned()));
             names.push((url.trim_start_matches("http://").to_owned(), name.to_owned()));
         }
-        names.push((member["name"].as_str().unwrap().to_owned(), "<name>".to_owned()));
         names
     }
 }
@@ -124,8 +123,9 @@ pub(super) async fn run(side: &Side, text: &str) -> Vec<Done> {
             continue;
         } else if let Some(rest) = line.strip_prefix("= ") {
             let (name, before) = rest.split_once(' ').expect("a name, and what stands before the value");
+            let value = between(&last, before).or_else(|| between(&so_far(&background), before));
             // Where the command failed, the comparison says so; the script goes on to what else there is.
-            let value = between(&last, before).unwrap_or_else(|| "none".to_owned());
+            let value = value.unwrap_or_else(|| "none".to_owned());
             names.push((value.clone(), format!("<{name}>")));
             if let Ok(number) = u64::from_str_radix(&value, 16) {
                 names.push((number.to_string(), format!("<{name}>")));
@@ -146,7 +146,7 @@ pub(super) async fn run(side: &Side, text: &str) -> Vec<Done> {
             last.clone_from(&said.1);
             done.push(Done {
                 command: (*line).to_owned(),
-                said: (said.0, normal(&said.1, &names), normal(&said.2, &names)),
+                said,
             });
         }
     }
@@ -155,10 +155,25 @@ pub(super) async fn run(side: &Side, text: &str) -> Vec<Done> {
         let text = running.lines.lock().unwrap().join("\n");
         done.push(Done {
             command: running.command,
-            said: (None, normal(&text, &names), String::new()),
+            said: (None, text, String::new()),
         });
     }
+    // Names are learnt on the way and hold for what was said before, too. Long ones go first, as short ones may be in them.
+    names.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    for done in &mut done {
+        done.said.1 = normal(&done.said.1, &names);
+        done.said.2 = normal(&done.said.2, &names);
+    }
     done
+}
+
+/// What the background commands have printed.
+fn so_far(background: &[Background]) -> String {
+    let lines: Vec<String> = background
+        .iter()
+        .flat_map(|running| running.lines.lock().unwrap().clone())
+        .collect();
+    lines.join("\n")
 }
 
 fn start(side: &Side, command: &str) -> Background {
