@@ -1,7 +1,10 @@
 //! etcd's JSON for range, put, deleterange and txn: at every member, each sees at once what any other has written.
 
+use std::time::{Duration, Instant};
+
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::etcd::{Etcd, decode, encode, id, number};
+use kvorum_tests::seed;
 use kvorum_tests::wait::{SETTLE, until};
 use kvorum_tests::web::Web;
 use serde_json::{Value, json};
@@ -223,4 +226,67 @@ async fn a_put_that_keeps_what_its_own_transaction_removed_is_refused_and_harms_
         println!("{kept}: {} {}", reply.status, reply.text());
         assert!(member.get("a").await.is_ok(), "the member lives");
     }
+}
+
+/// Keys of the large store in an ordinary run; the long runs ask for a million.
+const MANY_KEYS: usize = 60_000;
+
+/// A count and a first page must not walk over what they do not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_and_a_page_take_no_longer_over_many_keys() {
+    let cluster = Cluster::plain(1).await;
+    let member = cluster.at(0);
+    let many = seed::count("KVORUM_MANY_KEYS", MANY_KEYS);
+    fill(&member, "few/", 1_000).await;
+    fill(&member, "many/", many).await;
+    let count = |prefix: &str| json!({"key": encode(prefix), "range_end": encode(end(prefix)), "count_only": true});
+    let page = |prefix: &str| json!({"key": encode(prefix), "range_end": encode(end(prefix)), "limit": 10});
+    let answer = member.ask("kv/range", &count("many/")).await.unwrap();
+    assert_eq!(number(&answer["count"]), i64::try_from(many).unwrap());
+    let answer = member.ask("kv/range", &page("many/")).await.unwrap();
+    assert_eq!(keys(&answer).len(), 10);
+    assert_eq!(
+        (&answer["more"], number(&answer["count"])),
+        (&json!(true), i64::try_from(many).unwrap())
+    );
+    for (what, few, more) in [
+        ("count_only", count("few/"), count("many/")),
+        ("limit=10", page("few/"), page("many/")),
+    ] {
+        let (few, more) = (median(&member, &few).await, median(&member, &more).await);
+        println!("{what}: {few:?} over 1000 keys, {more:?} over {many}");
+        // A walk over so many keys takes tens of milliseconds; the bound is far from both.
+        assert!(
+            more < few * 4 + Duration::from_millis(3),
+            "{what}: {more:?} instead of {few:?}"
+        );
+    }
+}
+
+/// The end of a prefix that ends with a slash.
+fn end(prefix: &str) -> String {
+    prefix.replace('/', "0")
+}
+
+async fn fill(member: &Etcd, prefix: &str, count: usize) {
+    let numbers: Vec<usize> = (0..count).collect();
+    for chunk in numbers.chunks(128) {
+        let puts: Vec<Value> = chunk
+            .iter()
+            .map(|number| json!({"request_put": {"key": encode(format!("{prefix}{number:07}")), "value": encode("v")}}))
+            .collect();
+        member.ask("kv/txn", &json!({"success": puts})).await.unwrap();
+    }
+}
+
+/// The median time of an answer.
+async fn median(member: &Etcd, request: &Value) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..51 {
+        let begun = Instant::now();
+        member.ask("kv/range", request).await.unwrap();
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
 }
