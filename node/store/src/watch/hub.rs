@@ -159,7 +159,8 @@ struct Stream<T> {
     token: T,
     ids: BTreeMap<i64, usize>,
     next_id: i64,
-    /// Watchers with something queued, in turn.
+    /// Watchers with something queued, in turn; and some that had, which are passed over when their turn comes, because
+    /// looking for them in here would cost more.
     ready: VecDeque<usize>,
     behind: BTreeSet<usize>,
     queued_bytes: usize,
@@ -314,7 +315,12 @@ impl<T> Hub<T> {
         while room > 0
             && let Some(key) = own.ready.pop_front()
         {
-            let watcher = &mut self.watchers[key];
+            let Some(watcher) = self.watchers.get_mut(key) else {
+                continue;
+            };
+            if watcher.stream != stream.0 || watcher.queue.is_empty() {
+                continue;
+            }
             let (mut events, mut bytes) = (Vec::new(), 0);
             while bytes < room
                 && let Some(first) = watcher.queue.front()
@@ -351,7 +357,7 @@ impl<T> Hub<T> {
     /// when it has.
     pub fn level(&mut self, stream: StreamKey, target: i64) -> Option<i64> {
         let own = &self.streams[stream.0];
-        if own.ids.is_empty() || !own.behind.is_empty() || !own.ready.is_empty() {
+        if own.ids.is_empty() || !own.behind.is_empty() || own.queued_bytes > 0 {
             return None;
         }
         let starts = own.ids.values().map(|key| self.watchers[*key].level_from);
@@ -381,9 +387,7 @@ impl<T> Hub<T> {
         self.queued_events -= watcher.queue.len();
         self.queued_bytes -= bytes;
         watcher.queue = VecDeque::new();
-        let own = &mut self.streams[watcher.stream];
-        own.queued_bytes -= bytes;
-        own.ready.retain(|ready| *ready != key);
+        self.streams[watcher.stream].queued_bytes -= bytes;
     }
 }
 

@@ -36,8 +36,9 @@ impl<T> Hub<T> {
             }
             self.index.visit(key_of(&event), &mut |key| concerned.push(key));
             for key in concerned.drain(..) {
-                self.push(key, &event);
-                self.wake(self.watchers[key].stream, &mut wake);
+                if self.push(key, &event) {
+                    self.wake(self.watchers[key].stream, &mut wake);
+                }
             }
             self.recent.add(event);
         }
@@ -48,11 +49,11 @@ impl<T> Hub<T> {
         }
     }
 
-    /// Queues an event for a live watcher, or puts the watcher behind when there is no room.
-    pub(super) fn push(&mut self, key: usize, event: &Arc<Event>) {
+    /// Queues an event for a live watcher, or puts the watcher behind when there is no room. Answers whether it wants it.
+    pub(super) fn push(&mut self, key: usize, event: &Arc<Event>) -> bool {
         let watcher = &mut self.watchers[key];
         if revision_of(event) < watcher.next || !watcher.kinds.wants(event) {
-            return;
+            return false;
         }
         let size = size_of(event);
         let stream = &mut self.streams[watcher.stream];
@@ -60,7 +61,7 @@ impl<T> Hub<T> {
             && self.queued_bytes + size <= self.bounds.total_bytes_max;
         if !has_room {
             self.fall_behind(key, revision_of(event));
-            return;
+            return true;
         }
         if watcher.queue.is_empty() {
             stream.ready.push_back(key);
@@ -69,6 +70,7 @@ impl<T> Hub<T> {
         stream.queued_bytes += size;
         self.queued_bytes += size;
         self.queued_events += 1;
+        true
     }
 
     /// Lets go of what waits for a live watcher: it will read it from history, from the first event that waited, or
