@@ -39,10 +39,11 @@ pub struct Global {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     command_timeout: Option<Duration>,
     /// Who asks, name or name:password; without a password it is asked for. [env: KVORUM_USER, ETCDCTL_USER]
-    #[arg(long, value_name = "USER")]
+    // Its id differs from its name because commands about users have an argument of that name.
+    #[arg(id = "asking_user", long = "user", value_name = "USER")]
     user: Option<String>,
     /// The user's password, which others on this machine can see here. [env: KVORUM_PASSWORD, ETCDCTL_PASSWORD]
-    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    #[arg(long, value_name = "PASSWORD", requires = "asking_user")]
     password: Option<Secret>,
     /// How to print. [env: KVORUM_WRITE_OUT, ETCDCTL_WRITE_OUT] [default: simple]
     #[arg(

@@ -17,7 +17,11 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 11] = [
+const SLEEPS_ALLOWED: [(&str, &str); 12] = [
+    (
+        "node/src/cli/",
+        "the pace of keepalives, and the pause before a broken watch is opened again",
+    ),
     (
         "e2e/src/client/pause.rs",
         "the pause of a workload between two attempts; it is the pace, not a wait",

@@ -1,3 +1,5 @@
+//! What people write down, and what of it is refused.
+
 use super::*;
 use test_case::test_case;
 
