@@ -96,10 +96,11 @@ pub fn is_read_only(request: &TxnRequest) -> bool {
     ranges(request).all(|range| range.is_some())
 }
 
-/// Whether a transaction may be answered from local state: every operation is a serializable range.
+/// Whether a transaction may be answered from local state: every operation is a serializable range, and there is one. A
+/// transaction that only compares has not asked for an old answer.
 #[must_use]
 pub fn is_serializable(request: &TxnRequest) -> bool {
-    ranges(request).all(|range| range.is_some_and(|range| range.serializable))
+    ranges(request).next().is_some() && ranges(request).all(|range| range.is_some_and(|range| range.serializable))
 }
 
 fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
