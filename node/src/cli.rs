@@ -12,7 +12,6 @@ mod compact;
 mod completion;
 mod connection;
 mod del;
-
 mod endpoint;
 mod failure;
 mod get;

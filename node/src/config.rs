@@ -5,16 +5,20 @@
 //!
 //! It deliberately opens no file, socket or directory: that a certificate exists is found out where it is loaded.
 
+pub mod auth;
 pub mod cluster;
 pub mod settings;
+pub mod space;
 pub mod urls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
-pub use cluster::{Bootstrap, InitialMember};
+pub use auth::{AuthSettings, JwtSettings, TokenSettings};
+pub use cluster::{Bootstrap, InitialMember, added_member_id};
 pub use settings::{Settings, SettingsError};
+pub use space::Space;
 pub use urls::{Advertised, Listen, Scheme};
 
 /// Shortest heartbeat interval accepted: below it timers fire later than they are set.
@@ -65,6 +69,10 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// The clockwork of elections.
     pub timing: Timing,
+    /// How users are believed.
+    pub auth: AuthSettings,
+    /// How much is kept.
+    pub space: Space,
     /// What one request may ask for.
     pub limits: Limits,
     /// After how long without an event a watcher is told how far it is, if it wants to know.
@@ -180,6 +188,8 @@ impl Config {
             client_cert_auth: client_cert_auth(&settings, client_tls.as_ref())?,
             bootstrap,
             timing: timing(&settings)?,
+            auth: auth::auth(&settings)?,
+            space: space::space(&settings)?,
             limits: limits(&settings)?,
             watch_progress_interval: watch_progress_interval(&settings)?,
             log: log(&settings)?,

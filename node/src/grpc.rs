@@ -1,8 +1,9 @@
 //! gRPC on the client port: etcd's services, with etcd's statuses.
 //!
 //! As in `http`, these handlers contain no rule: a message comes in decoded, `Service` answers, the answer or the
-//! refusal goes out. Calls that the node does not offer yet are `Unimplemented`.
+//! refusal goes out.
 
+pub mod auth;
 pub mod cluster;
 pub mod election;
 pub mod health;
@@ -20,6 +21,7 @@ use futures::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use kvorum_api::error::{Code, Failure, Refusal};
+use kvorum_api::etcdserverpb::auth_server::AuthServer;
 use kvorum_api::etcdserverpb::cluster_server::ClusterServer;
 use kvorum_api::etcdserverpb::kv_server::KvServer;
 use kvorum_api::etcdserverpb::lease_server::LeaseServer;
@@ -43,6 +45,7 @@ pub fn routes(edge: &Edge) -> Router {
     let message_bytes_max = usize::try_from(edge.message_bytes_max).unwrap_or(usize::MAX);
     let service = &edge.service;
     Routes::new(KvServer::new(kv::Kv(service.clone())).max_decoding_message_size(message_bytes_max))
+        .add_service(AuthServer::new(auth::Auth(service.clone())).max_decoding_message_size(message_bytes_max))
         .add_service(ClusterServer::new(cluster::Cluster(service.clone())).max_decoding_message_size(message_bytes_max))
         .add_service(
             MaintenanceServer::new(maintenance::Maintenance(service.clone()))
@@ -105,11 +108,6 @@ fn needs_leader<Message>(request: &tonic::Request<Message>) -> bool {
         .metadata()
         .get(NEEDS_LEADER)
         .is_some_and(|value| value == "true")
-}
-
-/// A call that is not offered.
-fn unimplemented(call: &str) -> Status {
-    Status::unimplemented(format!("{call} is not offered"))
 }
 
 /// How tonic begins to say that a message is too large. It says it with the code of a wrong argument's range; clients of

@@ -12,6 +12,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
+use bytes::Bytes;
 use http::StatusCode;
 use http::Uri;
 use http::header::CONTENT_TYPE;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::http::query::Query;
 use crate::metrics;
+use crate::service::Service;
 use crate::situation::{Situation, Situations};
 use crate::tls::Tls;
 use crate::tls::reload::Counts;
@@ -103,8 +105,15 @@ struct Health {
 }
 
 async fn health(State(probes): State<Probes>, uri: Uri) -> Response {
-    let serializable = Query::parse(uri.query()).flag("serializable");
-    let reason = match &*probes.situations.now() {
+    let query = Query::parse(uri.query());
+    let (serializable, excluded) = (query.flag("serializable"), query.all("exclude"));
+    let situation = probes.situations.now();
+    let alarm = match &*situation {
+        Situation::Member(service) => standing(service, &excluded),
+        Situation::Starting | Situation::Outside(_) | Situation::Stopping => None,
+    };
+    let reason = match &*situation {
+        Situation::Member(_) if alarm.is_some() => alarm,
         Situation::Member(service) if serializable => service.check_serializable().err().map(range_error),
         Situation::Member(service) if service.standing().leader_id.is_none() => Some("RAFT NO LEADER".to_owned()),
         Situation::Member(service) => checks::linearizable(service).await.err().map(range_error),
@@ -122,6 +131,14 @@ async fn health(State(probes): State<Probes>, uri: Uri) -> Response {
         }),
     )
         .into_response()
+}
+
+/// The first alarm that stands and is not excluded, in etcd's words.
+fn standing(service: &Service, excluded: &[Bytes]) -> Option<String> {
+    let alarms = service.alarms();
+    let mut names = alarms.iter().map(|alarm| alarm.alarm().as_str_name());
+    let counts = |name: &&str| !excluded.iter().any(|own| own == name.as_bytes());
+    names.find(counts).map(|name| format!("ALARM {name}"))
 }
 
 fn range_error(error: impl std::fmt::Display) -> String {

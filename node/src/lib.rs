@@ -5,6 +5,7 @@
 //! | `config`, `duration`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
 //! | `server`, `situation` | the wiring: start order, accept loops, shutdown order; what the process is just now |
 //! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
+//! | `auth` | whom to believe: passwords, tokens, certificates |
 //! | `tls` | certificates, reloaded from disk without a restart |
 //! | `service` | the one door: validate, then propose or read |
 //! | `cli` | the commands that talk to a cluster |
@@ -14,6 +15,7 @@
 //!
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod duration;

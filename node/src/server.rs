@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
+use crate::auth::Believer;
 use crate::config::{Bootstrap, Config};
 use crate::health::Probes;
 use crate::http::connections::{self, Routes};
@@ -133,6 +134,9 @@ async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport
             heartbeat_ms: millis(config.timing.heartbeat),
             election_ms: millis(config.timing.election),
         },
+        believer: Believer::load(&config.auth, config.client_cert_auth)?,
+        space: config.space,
+        managed: config.bootstrap == Bootstrap::Managed,
         limits: limits(config),
         progress_interval: config.watch_progress_interval,
         founders,

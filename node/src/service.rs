@@ -10,13 +10,20 @@
 //! It deliberately knows neither HTTP nor gRPC, and decides nothing that the store decides.
 
 pub mod admin;
+pub mod alarms;
+pub mod auth;
+pub mod backup;
 pub mod caller;
+pub mod compactor;
+pub mod counts;
 pub mod election;
 pub mod kv;
 pub mod leader_watch;
 pub mod lease;
 pub mod linearizable;
 pub mod lock;
+pub mod maintenance;
+pub mod membership;
 pub mod options;
 pub mod proposals;
 pub mod publish;
@@ -38,6 +45,7 @@ use kvorum_store::Reader;
 use openraft::async_runtime::WatchReceiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Believer;
 use crate::identity::Identity;
 use crate::lease::renewals::Renewals;
 use crate::lease::time_line::TimeLine;
@@ -54,6 +62,7 @@ use crate::watch::Switchboard;
 
 pub use admin::AdminError;
 pub use caller::Caller;
+use counts::Counts;
 pub use leader_watch::LeaderWatch;
 pub use options::{Founder, Options};
 pub use start::StartError;
@@ -84,6 +93,12 @@ struct Inner {
     leader_found: tokio::sync::watch::Sender<bool>,
     /// Cancelled when the member stops: streams end.
     stopping: CancellationToken,
+    believer: Believer,
+    /// Bytes of keys and history beyond which writes are refused.
+    quota_bytes: Option<u64>,
+    /// Whether the operator alone changes the members.
+    managed: bool,
+    counts: Arc<Counts>,
     node: Node,
 }
 

@@ -127,6 +127,22 @@ impl Cluster {
         cluster
     }
 
+    /// Adds a place for a member that waits to be added to this plain-text cluster; not running.
+    ///
+    /// # Panics
+    /// When the cluster has no member yet.
+    pub fn joining(&mut self, name: &str) -> usize {
+        let index = self.place(name);
+        let first = &self.members[0].arguments;
+        let token = first.iter().position(|argument| argument == "--initial-cluster-token");
+        let token = first[token.expect("the first member was given a token") + 1].clone();
+        let member = &mut self.members[index];
+        member.arguments = member.common("http");
+        let more = ["--initial-cluster-state", "existing", "--initial-cluster-token", &token];
+        member.arguments.extend(more.map(str::to_owned));
+        index
+    }
+
     /// `count` members over TLS, made as the operator makes them, answering when this returns.
     pub async fn managed(count: usize) -> Cluster {
         let id = rand::random::<u64>() >> 1 | 1;

@@ -82,6 +82,20 @@ impl Etcd {
             .await
     }
 
+    /// As [`Etcd::call`], by whom the token stands for; an empty one is not sent.
+    ///
+    /// # Errors
+    /// As [`Etcd::call`].
+    pub async fn call_as(&self, token: &str, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        let url = format!("{}/v3/{path}", self.base);
+        let headers: &[(&str, &str)] = if token.is_empty() {
+            &[]
+        } else {
+            &[("authorization", token)]
+        };
+        self.web.send(Method::POST, &url, headers, body.to_string()).await
+    }
+
     /// As [`Etcd::call`], and the answer must be a success.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub mod process;
 pub mod reference;
 pub mod requests;
 pub mod seed;
+pub mod sides;
 pub mod stream;
 pub mod wait;
 pub mod web;

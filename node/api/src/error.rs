@@ -86,6 +86,8 @@ refusals! {
     RoleEmpty InvalidArgument "etcdserver: role name is empty"
     AuthFailed InvalidArgument "etcdserver: authentication failed, invalid user ID or password"
     NoPasswordUser Unknown "auth: authentication failed, password was given for no password user"
+    PasswordTooLong Unknown "bcrypt: password length exceeds 72 bytes"
+    VerifyOnly Unknown "auth: token signing attempted with verify-only key"
     PermissionNotGiven InvalidArgument "etcdserver: permission not given"
     PermissionDenied PermissionDenied "etcdserver: permission denied"
     RoleNotGranted FailedPrecondition "etcdserver: role is not granted to the user"
@@ -122,6 +124,8 @@ refusals! {
     ElectionNoLeader Unknown "election: no leader"
     ElectionNotLeader Unknown "election: not leader"
     SessionExpired Unknown "mutex: session is expired"
+
+    ManagedByOperator FailedPrecondition "kvorum: the operator of this cluster changes its members"
 
     UnknownPath NotFound "Not Found"
     MethodNotAllowed Unimplemented "Method Not Allowed"

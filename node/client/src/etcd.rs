@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use kvorum_api::error::{Body, Code};
+use kvorum_api::error::{Body, Code, Refusal};
 use kvorum_api::etcdserverpb::{
     DeleteRangeRequest, DeleteRangeResponse, MemberListRequest, MemberListResponse, PutRequest, PutResponse,
     RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse, request_op::Request,
@@ -100,7 +100,8 @@ impl Client {
     /// Whether the member at this endpoint answers a linearizable read, and in what time.
     ///
     /// # Errors
-    /// As [`Client::call`]; a member that refuses the read for want of permission is healthy.
+    /// As [`Client::call`]; a member that refuses the read for want of permission, or of a user, is healthy: it refuses
+    /// only after a majority has confirmed the read.
     pub async fn health(&self, endpoint: &Endpoint) -> Result<Duration, Error> {
         let started = Instant::now();
         let request = RangeRequest {
@@ -113,6 +114,7 @@ impl Client {
                 code: Code::PermissionDenied,
                 ..
             }) => Ok(started.elapsed()),
+            Err(error) if error.refusal() == Some(Refusal::UserEmpty) => Ok(started.elapsed()),
             Err(error) => Err(error),
         }
     }

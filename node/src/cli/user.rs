@@ -101,6 +101,8 @@ struct Passwd {
 #[derive(Args, Clone, Debug)]
 struct Role {
     /// The user's name.
+    // Not `user`, which is the name of a flag of every command.
+    #[arg(id = "whose", value_name = "USER")]
     user: String,
     /// The role's name.
     role: String,

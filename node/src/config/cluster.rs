@@ -2,7 +2,8 @@
 //!
 //! The cluster id is a hash of the token alone, so that members started later with another list of members still find
 //! themselves in the same cluster. Member ids of a *new* cluster are hashes of token and name, because every founding
-//! member must know all of them before any has spoken. Members added later draw theirs (`identity`).
+//! member must know all of them before any has spoken. Members added later have a hash of their peer URLs ([`added_member_id`]),
+//! as etcd's clients add them by those; those that the operator adds draw theirs (`identity`).
 //!
 //! Caveat: a founding member that is started again as `new` on an emptied disk has its old id. Inside Kubernetes nothing
 //! of this file but `managed` is used, and ids are always drawn.
@@ -160,6 +161,16 @@ fn cluster_id(token: &str) -> Id {
 
 fn member_id(token: &str, name: &str) -> Id {
     derived(&["kvorum member", token, name])
+}
+
+/// The id of a member that is added to a cluster by its peer URLs alone: whoever adds it and the process itself come to
+/// the same.
+#[must_use]
+pub fn added_member_id(cluster_id: Id, peer_urls: &[String]) -> Id {
+    let mut urls: Vec<&str> = peer_urls.iter().map(String::as_str).collect();
+    urls.sort_unstable();
+    let cluster = cluster_id.to_string();
+    derived(&[&["kvorum added member", &cluster], &urls[..]].concat())
 }
 
 /// The first bytes of a hash over the parts, each preceded by its length so that no two lists of parts look alike.

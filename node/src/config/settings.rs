@@ -81,6 +81,16 @@ pub struct Settings {
     #[arg(long, env = "KVORUM_PEER_TRUSTED_CA_FILE", value_name = "FILE")]
     pub peer_trusted_ca_file: Option<PathBuf>,
 
+    /// How users are believed after their password: simple, or jwt,sign-method=…,priv-key=…,pub-key=…,ttl=… [default: simple].
+    #[arg(long, env = "KVORUM_AUTH_TOKEN", value_name = "KIND")]
+    pub auth_token: Option<String>,
+    /// Seconds that a simple token lives unused [default: 300].
+    #[arg(long, env = "KVORUM_AUTH_TOKEN_TTL", value_name = "SECONDS")]
+    pub auth_token_ttl: Option<u64>,
+    /// Rounds of bcrypt for new passwords, as a power of two: 4 to 31 [default: 10].
+    #[arg(long, env = "KVORUM_BCRYPT_COST", value_name = "COST")]
+    pub bcrypt_cost: Option<u32>,
+
     /// Milliseconds between the leader's heartbeats [default: 100].
     #[arg(long, env = "KVORUM_HEARTBEAT_INTERVAL", value_name = "MS")]
     pub heartbeat_interval: Option<u64>,
@@ -97,6 +107,20 @@ pub struct Settings {
     /// After how long without an event a watcher that wants to know is told how far it is [default: 10m].
     #[arg(long, env = "KVORUM_WATCH_PROGRESS_NOTIFY_INTERVAL", value_name = "DURATION")]
     pub watch_progress_notify_interval: Option<String>,
+    /// Bytes of keys and history beyond which writes are refused; negative for no bound [default: 2147483648].
+    #[arg(
+        long,
+        env = "KVORUM_QUOTA_BACKEND_BYTES",
+        value_name = "BYTES",
+        allow_negative_numbers = true
+    )]
+    pub quota_backend_bytes: Option<i64>,
+    /// What --auto-compaction-retention counts: periodic or revision [default: periodic].
+    #[arg(long, env = "KVORUM_AUTO_COMPACTION_MODE", value_name = "MODE")]
+    pub auto_compaction_mode: Option<String>,
+    /// History to keep: hours, a duration such as 30m, or a number of revisions; 0 keeps everything [default: 0].
+    #[arg(long, env = "KVORUM_AUTO_COMPACTION_RETENTION", value_name = "RETENTION")]
+    pub auto_compaction_retention: Option<String>,
 
     /// text or json [default: text].
     #[arg(long, env = "KVORUM_LOG_FORMAT", value_name = "FORMAT")]
@@ -167,6 +191,9 @@ impl Settings {
             peer_cert_file: self.peer_cert_file.or(lower.peer_cert_file),
             peer_key_file: self.peer_key_file.or(lower.peer_key_file),
             peer_trusted_ca_file: self.peer_trusted_ca_file.or(lower.peer_trusted_ca_file),
+            auth_token: self.auth_token.or(lower.auth_token),
+            auth_token_ttl: self.auth_token_ttl.or(lower.auth_token_ttl),
+            bcrypt_cost: self.bcrypt_cost.or(lower.bcrypt_cost),
             heartbeat_interval: self.heartbeat_interval.or(lower.heartbeat_interval),
             election_timeout: self.election_timeout.or(lower.election_timeout),
             max_request_bytes: self.max_request_bytes.or(lower.max_request_bytes),
@@ -174,6 +201,9 @@ impl Settings {
             watch_progress_notify_interval: self
                 .watch_progress_notify_interval
                 .or(lower.watch_progress_notify_interval),
+            quota_backend_bytes: self.quota_backend_bytes.or(lower.quota_backend_bytes),
+            auto_compaction_mode: self.auto_compaction_mode.or(lower.auto_compaction_mode),
+            auto_compaction_retention: self.auto_compaction_retention.or(lower.auto_compaction_retention),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
         }

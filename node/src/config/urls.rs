@@ -88,7 +88,7 @@ pub(super) fn advertised(flag: &'static str, text: Option<&str>, listen: &[Liste
 }
 
 /// A URL of `--initial-cluster`, normalised.
-pub(super) fn member_url(flag: &'static str, url: &str) -> Result<String, ConfigError> {
+pub(crate) fn member_url(flag: &'static str, url: &str) -> Result<String, ConfigError> {
     let parts = parts(flag, url)?;
     Ok(format!("{}://{}:{}", parts.scheme.text(), parts.host, parts.port))
 }

@@ -1,9 +1,9 @@
-//! etcd's `Cluster` service: the list of members. Changes of the membership are the operator's calls.
+//! etcd's `Cluster` service: the list of members, and its changes where no operator makes them.
 
 use kvorum_api::etcdserverpb::{self as pb, cluster_server};
 use tonic::{Request, Response, Status};
 
-use super::{caller, status, unimplemented};
+use super::{caller, status};
 use crate::service::Service;
 
 /// The service.
@@ -25,29 +25,49 @@ impl cluster_server::Cluster for Cluster {
 
     async fn member_add(
         &self,
-        _request: Request<pb::MemberAddRequest>,
+        request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
-        Err(unimplemented("Cluster.MemberAdd"))
+        let caller = caller(&request);
+        self.0
+            .member_add(&caller, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn member_remove(
         &self,
-        _request: Request<pb::MemberRemoveRequest>,
+        request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        Err(unimplemented("Cluster.MemberRemove"))
+        let caller = caller(&request);
+        self.0
+            .member_remove(&caller, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn member_update(
         &self,
-        _request: Request<pb::MemberUpdateRequest>,
+        request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        Err(unimplemented("Cluster.MemberUpdate"))
+        let caller = caller(&request);
+        self.0
+            .member_update(&caller, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn member_promote(
         &self,
-        _request: Request<pb::MemberPromoteRequest>,
+        request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        Err(unimplemented("Cluster.MemberPromote"))
+        let caller = caller(&request);
+        self.0
+            .member_promote(&caller, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 }

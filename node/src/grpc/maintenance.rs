@@ -1,62 +1,50 @@
-//! etcd's `Maintenance` service: a member's status.
+//! etcd's `Maintenance` service: the care for one member.
 
 use kvorum_api::etcdserverpb::{self as pb, maintenance_server};
-use tokio_stream::Empty;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{caller, status, unimplemented};
+use super::{caller, status};
 use crate::service::Service;
 
 /// The service.
 pub struct Maintenance(pub Service);
 
-#[tonic::async_trait]
-impl maintenance_server::Maintenance for Maintenance {
-    async fn status(&self, request: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
-        let caller = caller(&request);
-        self.0
-            .status(&caller, request.into_inner())
-            .await
-            .map(Response::new)
-            .map_err(status)
-    }
+/// The pieces of a backup, refusals as statuses.
+type Pieces = futures::stream::BoxStream<'static, Result<pb::SnapshotResponse, Status>>;
 
-    async fn alarm(&self, _request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
-        Err(unimplemented("Maintenance.Alarm"))
-    }
+/// Declares the service: calls that are one call of [`Service`] each, and the one stream.
+macro_rules! calls {
+    ($($name:ident $own:ident $request:ident $response:ident)*) => {
+        #[tonic::async_trait]
+        impl maintenance_server::Maintenance for Maintenance {
+            $(
+                async fn $name(&self, request: Request<pb::$request>) -> Result<Response<pb::$response>, Status> {
+                    let caller = caller(&request);
+                    let answer = self.0.$own(&caller, request.into_inner()).await;
+                    answer.map(Response::new).map_err(status)
+                }
+            )*
 
-    async fn defragment(
-        &self,
-        _request: Request<pb::DefragmentRequest>,
-    ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        Err(unimplemented("Maintenance.Defragment"))
-    }
+            type SnapshotStream = Pieces;
 
-    async fn hash(&self, _request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
-        Err(unimplemented("Maintenance.Hash"))
-    }
+            async fn snapshot(&self, request: Request<pb::SnapshotRequest>) -> Result<Response<Pieces>, Status> {
+                let caller = caller(&request);
+                let pieces = self.0.snapshot(&caller, request.into_inner()).await.map_err(status)?;
+                let pieces = ReceiverStream::new(pieces).map(|piece| piece.map_err(status));
+                Ok(Response::new(Box::pin(pieces)))
+            }
+        }
+    };
+}
 
-    async fn hash_kv(&self, _request: Request<pb::HashKvRequest>) -> Result<Response<pb::HashKvResponse>, Status> {
-        Err(unimplemented("Maintenance.HashKV"))
-    }
-
-    type SnapshotStream = Empty<Result<pb::SnapshotResponse, Status>>;
-
-    async fn snapshot(&self, _request: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(unimplemented("Maintenance.Snapshot"))
-    }
-
-    async fn move_leader(
-        &self,
-        _request: Request<pb::MoveLeaderRequest>,
-    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        Err(unimplemented("Maintenance.MoveLeader"))
-    }
-
-    async fn downgrade(
-        &self,
-        _request: Request<pb::DowngradeRequest>,
-    ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        Err(unimplemented("Maintenance.Downgrade"))
-    }
+calls! {
+    status status StatusRequest StatusResponse
+    alarm alarm AlarmRequest AlarmResponse
+    defragment defragment DefragmentRequest DefragmentResponse
+    hash hash HashRequest HashResponse
+    hash_kv hash_kv HashKvRequest HashKvResponse
+    move_leader move_leader_to MoveLeaderRequest MoveLeaderResponse
+    downgrade downgrade DowngradeRequest DowngradeResponse
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kvorum_api::admin::NodeState;
 use kvorum_api::error::Refusal;
+use kvorum_api::etcdserverpb::{AlarmMember, AlarmType};
 use tokio::time::timeout;
 
 use crate::service::Service;
@@ -27,6 +28,8 @@ pub enum Kind {
 pub enum Check {
     /// The process belongs to a cluster and is not on its way out.
     Member,
+    /// No alarm says that members differ.
+    DataCorruption,
     /// It votes.
     NonLearner,
     /// It answers from its own state.
@@ -53,6 +56,7 @@ impl Kind {
             Kind::Live => &[Check::SerializableRead],
             Kind::Ready => &[
                 Check::Member,
+                Check::DataCorruption,
                 Check::NonLearner,
                 Check::SerializableRead,
                 Check::LinearizableRead,
@@ -67,6 +71,7 @@ impl Check {
     pub fn name(self) -> &'static str {
         match self {
             Check::Member => "member",
+            Check::DataCorruption => "data_corruption",
             Check::NonLearner => "non_learner",
             Check::SerializableRead => "serializable_read",
             Check::LinearizableRead => "linearizable_read",
@@ -91,13 +96,17 @@ pub async fn run(situation: &Situation, wanted: &[Check]) -> Vec<(Check, Result<
 async fn result(situation: &Situation, check: Check) -> Result<(), Failed> {
     match (check, situation) {
         (Check::Member, situation) => member(situation),
+        (Check::DataCorruption, Situation::Member(service)) => data_corruption(service),
         (Check::NonLearner, Situation::Member(service)) => non_learner(service),
         (Check::LinearizableRead, Situation::Member(service)) => linearizable(service).await,
         (Check::SerializableRead, Situation::Member(service)) => service
             .check_serializable()
             .map_err(|refusal| Failed(refusal.to_string())),
-        // A process that starts, waits or stops is alive: restarting it would not help.
-        (Check::SerializableRead, Situation::Starting | Situation::Outside(_) | Situation::Stopping) => Ok(()),
+        // A process that starts, waits or stops is alive: restarting it would not help. It knows of no corruption either.
+        (
+            Check::DataCorruption | Check::SerializableRead,
+            Situation::Starting | Situation::Outside(_) | Situation::Stopping,
+        ) => Ok(()),
         (Check::NonLearner | Check::LinearizableRead, other) => member(other),
     }
 }
@@ -115,6 +124,15 @@ pub fn member(situation: &Situation) -> Result<(), Failed> {
             "Waiting: nobody has added this member to its cluster yet".into(),
         )),
         Situation::Member(_) => Ok(()),
+    }
+}
+
+fn data_corruption(service: &Service) -> Result<(), Failed> {
+    let corrupt = |alarm: &AlarmMember| alarm.alarm() == AlarmType::Corrupt;
+    if service.alarms().iter().any(corrupt) {
+        Err(Failed("alarm activated: CORRUPT".into()))
+    } else {
+        Ok(())
     }
 }
 

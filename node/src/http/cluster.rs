@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use kvorum_api::plain::{CLUSTER_PATH, Cluster};
 
 use super::Edge;
-use super::problem::only;
+use super::problem::{ProblemResponse, only};
 use crate::service::Caller;
 
 /// The path.
@@ -14,6 +14,6 @@ pub fn routes() -> Router<Edge> {
     Router::new().route(CLUSTER_PATH, only("GET, HEAD", get(cluster)))
 }
 
-async fn cluster(State(edge): State<Edge>, caller: Caller) -> Json<Cluster> {
-    Json(edge.service.cluster(&caller).await)
+async fn cluster(State(edge): State<Edge>, caller: Caller) -> Result<Json<Cluster>, ProblemResponse> {
+    Ok(Json(edge.service.cluster(&caller).await?))
 }

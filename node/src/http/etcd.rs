@@ -3,8 +3,10 @@
 //! As in etcd, whatever the content type says is ignored, an empty body is an empty message, and what follows the first
 //! JSON value is ignored; a wrong method is 501, an unknown path 404, both with a JSON error.
 
+mod auth;
 pub mod concurrency;
 pub mod leases;
+mod maintenance;
 pub mod streams;
 
 use std::future::Future;
@@ -28,43 +30,37 @@ use super::Edge;
 use super::body::{self, BodyError};
 use crate::service::{Caller, Service};
 
+/// A path whose POST is one call of [`Service`].
+macro_rules! ask {
+    ($name:ident) => {
+        $crate::http::etcd::call(|service: $crate::service::Service, caller, request| async move {
+            service.$name(&caller, request).await
+        })
+    };
+}
+use ask;
+
 /// Tells clients of the gateway that gRPC stands behind it; etcd sends it with every success.
 const GATEWAY_CONTENT_TYPE: (&str, &str) = ("grpc-metadata-content-type", "application/grpc");
 
 /// The gateway's paths.
 pub fn routes() -> Router<Edge> {
     Router::new()
-        .route(
-            "/v3/kv/range",
-            call(|service: Service, caller, request| async move { service.range(&caller, request).await }),
-        )
-        .route(
-            "/v3/kv/put",
-            call(|service: Service, caller, request| async move { service.put(&caller, request).await }),
-        )
-        .route(
-            "/v3/kv/deleterange",
-            call(|service: Service, caller, request| async move { service.delete_range(&caller, request).await }),
-        )
-        .route(
-            "/v3/kv/txn",
-            call(|service: Service, caller, request| async move { service.txn(&caller, request).await }),
-        )
-        .route(
-            "/v3/kv/compaction",
-            call(|service: Service, caller, request| async move { service.compact(&caller, request).await }),
-        )
-        .route("/v3/watch", streams::watch())
-        .merge(leases::routes())
+        .route("/v3/kv/range", ask!(range))
+        .route("/v3/kv/put", ask!(put))
+        .route("/v3/kv/deleterange", ask!(delete_range))
+        .route("/v3/kv/txn", ask!(txn))
+        .route("/v3/kv/compaction", ask!(compact))
+        .route("/v3/cluster/member/list", ask!(member_list))
+        .route("/v3/cluster/member/add", ask!(member_add))
+        .route("/v3/cluster/member/remove", ask!(member_remove))
+        .route("/v3/cluster/member/update", ask!(member_update))
+        .route("/v3/cluster/member/promote", ask!(member_promote))
+        .merge(auth::routes())
         .merge(concurrency::routes())
-        .route(
-            "/v3/cluster/member/list",
-            call(|service: Service, caller, request| async move { service.member_list(&caller, request).await }),
-        )
-        .route(
-            "/v3/maintenance/status",
-            call(|service: Service, caller, request| async move { service.status(&caller, request).await }),
-        )
+        .merge(leases::routes())
+        .merge(maintenance::routes())
+        .route("/v3/watch", streams::watch())
         .layer(axum::middleware::map_response(allow_other_origins))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use kvorum_store::Command;
+use kvorum_store::{Command, Who};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::service::Service;
@@ -32,7 +32,10 @@ pub async fn run(service: Service) {
             .for_each_concurrent(PROPOSALS_MAX, |id| {
                 let service = &service;
                 async move {
-                    if let Err(refusal) = service.propose(&Command::LeaseExpire { id, now_ms }).await {
+                    if let Err(refusal) = service
+                        .propose(&Command::LeaseExpire { id, now_ms }.given_by(Who::Member))
+                        .await
+                    {
                         tracing::debug!("lease {id:x} is not ended yet: {refusal}");
                     }
                 }

@@ -4,7 +4,7 @@
 //! lease earlier than the answer says. One batch is under way at a time; what arrives meanwhile is the next.
 
 use kvorum_api::error::Refusal;
-use kvorum_store::{Command, LeaseRemaining, Response};
+use kvorum_store::{Command, LeaseRemaining, Response, Who};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fatal;
@@ -61,7 +61,7 @@ pub async fn run(service: Service, mut batches: Batches) {
             now_ms: 0,
             leases: leases.collect(),
         };
-        let answers = match service.write(&command).await {
+        let answers = match service.write(Who::Member, command).await {
             Ok(Response::LeaseCheckpoint { ttls }) => ttls.into_iter().map(Ok).collect(),
             Ok(other) => fatal::die(format_args!("keepalives were answered with {other:?}")),
             Err(refusal) => vec![Err(refusal); batch.len()],

@@ -1,11 +1,15 @@
 //! A running member's numbers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use kvorum_api::admin::NodeState;
-use kvorum_store::watch::Counts;
+use kvorum_api::etcdserverpb::AlarmMember;
+use kvorum_store::watch::Counts as Watches;
 use kvorum_wal::{SYNC_BUCKETS, SyncHistogram};
 
 use super::text::Page;
 use crate::service::Stats;
+use crate::service::counts::Counts;
 
 /// Writes them all. Taken apart without a rest, so that a new number is not forgotten here.
 pub fn write(page: &mut Page, stats: &Stats) {
@@ -24,6 +28,10 @@ pub fn write(page: &mut Page, stats: &Stats) {
         watches: hub,
         watch_events,
         leases,
+        record_bytes,
+        quota_bytes,
+        alarms,
+        counts,
         wal,
     } = stats;
     let flag = |holds: bool| u8::from(holds);
@@ -68,6 +76,14 @@ pub fn write(page: &mut Page, stats: &Stats) {
         "Total size of the underlying database physically allocated in bytes.",
     )
     .value(engine_bytes);
+    space(page, *record_bytes, *quota_bytes, alarms);
+    work(page, counts);
+    history(page, *keys, *revision, *compact_revision);
+    watches(page, hub, *watch_events, *leases);
+    log(page, wal);
+}
+
+fn history(page: &mut Page, keys: usize, revision: i64, compact_revision: i64) {
     page.gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.")
         .value(keys);
     page.gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.")
@@ -77,13 +93,62 @@ pub fn write(page: &mut Page, stats: &Stats) {
         "The revision of the last compaction in store.",
     )
     .value(compact_revision);
-    watches(page, hub, *watch_events, *leases);
-    log(page, wal);
 }
 
-fn watches(page: &mut Page, hub: &Counts, sent: u64, leases: usize) {
-    page.gauge("kvorum_leases", "Number of leases.").value(leases);
+fn space(page: &mut Page, record_bytes: u64, quota_bytes: Option<u64>, alarms: &[AlarmMember]) {
+    page.gauge(
+        "etcd_mvcc_db_total_size_in_use_in_bytes",
+        "Total size of the underlying database logically in use in bytes.",
+    )
+    .value(record_bytes);
+    page.gauge(
+        "etcd_server_quota_backend_bytes",
+        "Current backend storage quota size in bytes.",
+    )
+    .value(quota_bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string()));
+    let mut standing = page.gauge(
+        "etcd_debugging_server_alarms",
+        "Alarms for every member in cluster. 1 for 'server_id' label with current ID. 2 for 'alarm_type' label with type of this alarm",
+    );
+    for alarm in alarms {
+        let (id, kind) = (format!("{:x}", alarm.member_id), alarm.alarm());
+        standing = standing.with(&[("server_id", &id), ("alarm_type", kind.as_str_name())], 1);
+    }
+}
+
+fn work(page: &mut Page, counts: &Counts) {
     let Counts {
+        puts,
+        deletes,
+        transactions,
+        ranges,
+        proposals_pending,
+        proposals_failed,
+    } = counts;
+    let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.counter("etcd_mvcc_put_total", "Total number of puts seen by this member.")
+        .value(now(puts));
+    page.counter("etcd_mvcc_delete_total", "Total number of deletes seen by this member.")
+        .value(now(deletes));
+    page.counter("etcd_mvcc_txn_total", "Total number of txns seen by this member.")
+        .value(now(transactions));
+    page.counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.")
+        .value(now(ranges));
+    page.gauge(
+        "etcd_server_proposals_pending",
+        "The current number of pending proposals to commit.",
+    )
+    .value(now(proposals_pending));
+    page.counter(
+        "etcd_server_proposals_failed_total",
+        "The total number of failed proposals seen.",
+    )
+    .value(now(proposals_failed));
+}
+
+fn watches(page: &mut Page, hub: &Watches, sent: u64, leases: usize) {
+    page.gauge("kvorum_leases", "Number of leases.").value(leases);
+    let Watches {
         streams,
         watchers,
         behind,

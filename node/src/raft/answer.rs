@@ -55,6 +55,9 @@ enum Kind {
     LeaseCheckpoint,
     FenceAccepted,
     FenceStale,
+    Auth,
+    Authenticated,
+    Alarm,
 }
 
 /// What came is no answer of this version.
@@ -64,8 +67,8 @@ enum WireError {
     Message(#[from] prost::DecodeError),
     #[error("an unknown refusal: {0}")]
     Refusal(String),
-    #[error("a fencing epoch of {0} bytes")]
-    Epoch(usize),
+    #[error("a number of {0} bytes")]
+    Number(usize),
     #[error("times to live of {0} bytes")]
     Times(usize),
 }
@@ -96,6 +99,9 @@ impl From<Answer> for Wire {
             ),
             Ok(Response::Fence(Fencing::Accepted)) => (Kind::FenceAccepted, Vec::new()),
             Ok(Response::Fence(Fencing::Stale { remembered })) => (Kind::FenceStale, remembered.to_le_bytes().to_vec()),
+            Ok(Response::Auth) => (Kind::Auth, Vec::new()),
+            Ok(Response::Authenticated { index }) => (Kind::Authenticated, index.to_le_bytes().to_vec()),
+            Ok(Response::Alarm(message)) => (Kind::Alarm, message.encode_to_vec()),
         };
         Self { kind, revision, body }
     }
@@ -127,15 +133,20 @@ impl TryFrom<Wire> for Answer {
                 Ok(Response::LeaseCheckpoint { ttls })
             }
             Kind::FenceAccepted => Ok(Response::Fence(Fencing::Accepted)),
-            Kind::FenceStale => {
-                let bytes = body.try_into().map_err(|_| WireError::Epoch(body.len()))?;
-                Ok(Response::Fence(Fencing::Stale {
-                    remembered: u64::from_le_bytes(bytes),
-                }))
-            }
+            Kind::FenceStale => Ok(Response::Fence(Fencing::Stale {
+                remembered: number(body)?,
+            })),
+            Kind::Auth => Ok(Response::Auth),
+            Kind::Authenticated => Ok(Response::Authenticated { index: number(body)? }),
+            Kind::Alarm => Ok(Response::Alarm(Message::decode(body)?)),
         };
         Ok(Self::Command { response, revision })
     }
+}
+
+fn number(body: &[u8]) -> Result<u64, WireError> {
+    let bytes = body.try_into().map_err(|_| WireError::Number(body.len()))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// Refusals travel as their texts, which are etcd's and never change.
@@ -163,7 +174,7 @@ pub mod refusal {
 
 #[cfg(test)]
 mod tests {
-    use kvorum_api::etcdserverpb::{PutResponse, ResponseHeader};
+    use kvorum_api::etcdserverpb::{AlarmResponse, PutResponse, ResponseHeader};
 
     use super::*;
 
@@ -178,6 +189,9 @@ mod tests {
             Ok(Response::LeaseCheckpoint { ttls: vec![60, 0, -1] }),
             Ok(Response::Fence(Fencing::Accepted)),
             Ok(Response::Fence(Fencing::Stale { remembered: 3 })),
+            Ok(Response::Auth),
+            Ok(Response::Authenticated { index: 9 }),
+            Ok(Response::Alarm(AlarmResponse::default())),
             Err(Refusal::LeaseNotFound),
         ];
         let answers = responses.map(|response| Answer::Command { response, revision: 7 });

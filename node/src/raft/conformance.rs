@@ -34,7 +34,8 @@ fn state_machine(dir: &Path) -> StateMachine {
     let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
     let snapshots = SnapshotDir::open(&dir.join("snap")).unwrap();
     let time_line = TimeLine::new(0, Instant::now());
-    StateMachine::new(store, snapshots, Arc::new(Feed::default()), Arc::new(time_line))
+    let feed = Arc::new(Feed::default());
+    StateMachine::new(store, snapshots, feed, Arc::new(time_line), None, Arc::default())
 }
 
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for OnDisk {

@@ -1,4 +1,5 @@
-//! What a follower passes on to the leader: proposals, read-index questions, the time for leases, its client URLs.
+//! What a follower passes on to the leader: proposals, read-index questions, the time for leases, its client URLs,
+//! changes of the members.
 //!
 //! Must keep true: a proposal is passed on at most once. When the connection breaks before the answer, the outcome is
 //! unknown and the caller is told so; only what was surely never sent may be tried again (`line`).
@@ -21,15 +22,50 @@ pub enum Ask {
     Propose(Bytes),
     /// Which index must I have applied to answer a linearizable read?
     ReadIndex,
-    /// Clients reach this member here; please have the membership say so.
+    /// Clients reach this member here, and this is its name; please have the membership say so.
     ClientUrls {
         /// The member.
         member_id: u64,
+        /// Its name, for a membership that does not know it yet.
+        name: String,
         /// Its client URLs.
         client_urls: Vec<String>,
     },
     /// What time is it, for leases?
     LeaseTime,
+    /// Change the list of members.
+    Change(Change),
+}
+
+/// A change of the list of members, as etcd's clients ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Add a member.
+    Add {
+        /// Its id.
+        id: u64,
+        /// Where the others will reach it.
+        peer_urls: Vec<String>,
+        /// Whether it is not to vote, even when it is level.
+        learner: bool,
+    },
+    /// Remove a member.
+    Remove {
+        /// Its id.
+        id: u64,
+    },
+    /// Let a learner vote.
+    Promote {
+        /// Its id.
+        id: u64,
+    },
+    /// Say where a member is reached from now on.
+    Update {
+        /// Its id.
+        id: u64,
+        /// Its peer URLs.
+        peer_urls: Vec<String>,
+    },
 }
 
 /// What the leader says.

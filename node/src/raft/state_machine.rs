@@ -22,6 +22,9 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 
+use crate::auth::simple::SimpleTokens;
+use crate::service::counts::Counts;
+
 use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
 use super::snapshots::{self, SnapshotDir, SnapshotFile};
 use super::{Answer, Entry, EntryId, StoredMembership, Types, entry_id};
@@ -41,6 +44,8 @@ pub struct StateMachine {
     applied: Arc<watch::Sender<u64>>,
     feed: Arc<Feed>,
     time_line: Arc<TimeLine>,
+    tokens: Option<Arc<SimpleTokens>>,
+    counts: Arc<Counts>,
 }
 
 /// What a batch of entries brings, beside answers.
@@ -52,8 +57,16 @@ struct News {
 }
 
 impl StateMachine {
-    /// A state machine on a recovered store; events go to `feed`, the time of commands to `time_line`.
-    pub fn new(store: Store, snapshots: SnapshotDir, feed: Arc<Feed>, time_line: Arc<TimeLine>) -> Self {
+    /// A state machine on a recovered store; events go to `feed`, the time of commands to `time_line`, tokens to
+    /// `tokens`, and what is applied is counted.
+    pub fn new(
+        store: Store,
+        snapshots: SnapshotDir,
+        feed: Arc<Feed>,
+        time_line: Arc<TimeLine>,
+        tokens: Option<Arc<SimpleTokens>>,
+        counts: Arc<Counts>,
+    ) -> Self {
         let (applied, _) = watch::channel(store.applied().map_or(0, |at| at.index));
         let reader = store.reader();
         let store = Arc::new(Mutex::new(store));
@@ -66,6 +79,8 @@ impl StateMachine {
             applied: Arc::new(applied),
             feed,
             time_line,
+            tokens,
+            counts,
         }
     }
 
@@ -103,7 +118,7 @@ impl StateMachine {
             news.batch.first = store.revision() + 1;
             for (entry, responder) in batch {
                 last = Some(entry.log_id().index());
-                let answer = apply_entry(&mut store, entry, &mut news)?;
+                let answer = self.apply_entry(&mut store, entry, &mut news)?;
                 if let Some(responder) = responder {
                     answers.push((responder, answer));
                 }
@@ -127,6 +142,38 @@ impl StateMachine {
         Ok(())
     }
 
+    /// Applies one entry; what it brings is added to `news`.
+    fn apply_entry(&self, store: &mut Store, entry: Entry, news: &mut News) -> io::Result<Answer> {
+        let id = entry.log_id();
+        let at = LogPosition {
+            term: **id.committed_leader_id(),
+            node: 0,
+            index: id.index(),
+        };
+        match entry.payload {
+            EntryPayload::Blank => store.note(at, None),
+            EntryPayload::Membership(membership) => {
+                let stored = StoredMembership::new(Some(id), membership);
+                let bytes = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
+                store.note(at, Some(Bytes::from(bytes)));
+            }
+            EntryPayload::Normal(proposal) => {
+                if Command::is_timed(&proposal.0) {
+                    news.timed = Some(at.term);
+                }
+                let command = Command::decode(proposal.0).map_err(io::Error::other)?;
+                let mut outcome = store.apply(at, &command).map_err(io::Error::other)?;
+                self.counts.applied(&outcome);
+                if let (Some(tokens), Some(change)) = (&self.tokens, &outcome.tokens) {
+                    tokens.apply(at.index, change);
+                }
+                news.batch.events.append(&mut outcome.events);
+                return Ok(Answer::from(outcome));
+            }
+        }
+        Ok(Answer::Nothing)
+    }
+
     /// Waits until the engine is not too far behind.
     async fn wait_for_engine(&self) {
         while self.reader.pending_bytes() > PENDING_BYTES_MAX {
@@ -139,34 +186,6 @@ impl StateMachine {
     fn position(&self) -> io::Result<(Option<EntryId>, StoredMembership)> {
         position_of(&self.reader.view())
     }
-}
-
-/// Applies one entry; what it brings is added to `news`.
-fn apply_entry(store: &mut Store, entry: Entry, news: &mut News) -> io::Result<Answer> {
-    let id = entry.log_id();
-    let at = LogPosition {
-        term: **id.committed_leader_id(),
-        node: 0,
-        index: id.index(),
-    };
-    match entry.payload {
-        EntryPayload::Blank => store.note(at, None),
-        EntryPayload::Membership(membership) => {
-            let stored = StoredMembership::new(Some(id), membership);
-            let bytes = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
-            store.note(at, Some(Bytes::from(bytes)));
-        }
-        EntryPayload::Normal(proposal) => {
-            if Command::is_timed(&proposal.0) {
-                news.timed = Some(at.term);
-            }
-            let command = Command::decode(proposal.0).map_err(io::Error::other)?;
-            let mut outcome = store.apply(at, &command).map_err(io::Error::other)?;
-            news.batch.events.append(&mut outcome.events);
-            return Ok(Answer::from(outcome));
-        }
-    }
-    Ok(Answer::Nothing)
 }
 
 /// The log position and membership that `view` stands at.
@@ -218,6 +237,8 @@ impl RaftStateMachine<Types> for StateMachine {
             store.publish();
             this.feed.replaced(store.revision());
             this.time_line.at_least(this.reader.clock_ms(), Instant::now());
+            // What happened to users meanwhile is not known, so no token may outlive it.
+            this.tokens.iter().for_each(|tokens| tokens.forget_all());
             this.applied.send_replace(last.map_or(0, |id| id.index()));
             Ok(())
         })

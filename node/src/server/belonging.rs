@@ -10,7 +10,7 @@ use kvorum_api::Id;
 use kvorum_api::admin::NodeState;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Bootstrap, Config};
+use crate::config::{Bootstrap, Config, added_member_id};
 use crate::identity::{self, Decision, Expected, Found, Identity, Refused, expected, file};
 use crate::situation::{Situation, Situations, Stranger};
 use crate::tls::Tls;
@@ -91,11 +91,20 @@ fn look(config: &Config, tls: &Tls, nobody: Id) -> anyhow::Result<Result<Identit
     Ok(Ok(identity))
 }
 
-/// A first identity. The members of a cluster that forms itself know each other's ids beforehand; any other is drawn.
+/// A first identity. The members of a cluster that forms itself know each other's ids beforehand, that of one which was
+/// added follows from its URLs; any other is drawn.
 fn fresh(config: &Config, cluster_id: Option<Id>) -> anyhow::Result<Identity> {
     let founder = match &config.bootstrap {
         Bootstrap::New { members, .. } => members.iter().find(|member| member.name == config.name),
-        Bootstrap::Existing { .. } | Bootstrap::Managed => None,
+        Bootstrap::Existing { cluster_id } => {
+            let urls = config.advertise_peer.urls();
+            return Ok(Identity {
+                cluster_id: Some(*cluster_id),
+                member_id: added_member_id(*cluster_id, urls),
+                name: config.name.clone(),
+            });
+        }
+        Bootstrap::Managed => None,
     };
     let member_id = match founder {
         Some(founder) => founder.id,

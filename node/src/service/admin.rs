@@ -15,7 +15,7 @@ use std::time::Duration;
 use kvorum_api::Id;
 use kvorum_api::admin::{Bootstrap, LeadershipTransfer, NewMember, Rejection, Role};
 use kvorum_api::problem::Problem;
-use kvorum_store::{Command, Fencing, Response};
+use kvorum_store::{Command, Fencing, Response, Who};
 use openraft::ChangeMembers;
 use openraft::errors::{ClientWriteError, RaftError};
 use thiserror::Error;
@@ -242,7 +242,10 @@ impl Service {
             return Err(stale(epoch, remembered));
         }
         if epoch > remembered {
-            let fencing = self.write(&Command::Fence { epoch }).await.map_err(unavailable)?;
+            let fencing = self
+                .write(Who::Member, Command::Fence { epoch })
+                .await
+                .map_err(unavailable)?;
             if let Response::Fence(Fencing::Stale { remembered }) = fencing {
                 return Err(stale(epoch, remembered));
             }

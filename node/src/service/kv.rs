@@ -4,8 +4,9 @@
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb as pb;
-use kvorum_store::{Command, ReadError, Response, validate};
+use kvorum_store::{Command, ReadError, Response, Who, validate};
 
+use super::counts::add;
 use super::{Caller, Service};
 use crate::fatal;
 use crate::raft::Answer;
@@ -15,13 +16,15 @@ impl Service {
     ///
     /// # Errors
     /// The request contradicts itself, its revision is compacted or in the future, or no leader can confirm the read.
-    pub async fn range(&self, _caller: &Caller, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+    pub async fn range(&self, caller: &Caller, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
         validate::range(&request)?;
         if !request.serializable {
             self.wait_linearizable().await?;
         }
+        add(&self.inner.counts.ranges);
         let reader = self.inner.node.reader.clone();
-        let mut response = read(reader.range(&request))?;
+        let who = self.who(caller).await?;
+        let mut response = read(reader.range_for(&who, &request))?;
         self.fill(&mut response.header);
         Ok(response)
     }
@@ -30,9 +33,10 @@ impl Service {
     ///
     /// # Errors
     /// The request is refused, or its outcome is unknown.
-    pub async fn put(&self, _caller: &Caller, request: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
+    pub async fn put(&self, caller: &Caller, request: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
         validate::put(&request)?;
-        match self.write(&Command::Put(request)).await? {
+        let who = self.who(caller).await?;
+        match self.write(who, Command::Put(request)).await? {
             Response::Put(mut response) => {
                 self.fill(&mut response.header);
                 Ok(response)
@@ -47,11 +51,12 @@ impl Service {
     /// As [`Service::put`].
     pub async fn delete_range(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         request: pb::DeleteRangeRequest,
     ) -> Result<pb::DeleteRangeResponse, Refusal> {
         validate::delete_range(&request)?;
-        match self.write(&Command::DeleteRange(request)).await? {
+        let who = self.who(caller).await?;
+        match self.write(who, Command::DeleteRange(request)).await? {
             Response::DeleteRange(mut response) => {
                 self.fill(&mut response.header);
                 Ok(response)
@@ -64,15 +69,18 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::put`].
-    pub async fn txn(&self, _caller: &Caller, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+    pub async fn txn(&self, caller: &Caller, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
         validate::txn(&request, &self.inner.limits)?;
         let mut response = if validate::is_read_only(&request) {
             if !validate::is_serializable(&request) {
                 self.wait_linearizable().await?;
             }
-            read(self.inner.node.reader.txn(&request))?
+            let who = self.who(caller).await?;
+            add(&self.inner.counts.transactions);
+            read(self.inner.node.reader.txn_for(&who, &request))?
         } else {
-            match self.write(&Command::Txn(request)).await? {
+            let who = self.who(caller).await?;
+            match self.write(who, Command::Txn(request)).await? {
                 Response::Txn(response) => response,
                 other => return unexpected("txn", &other),
             }
@@ -87,10 +95,11 @@ impl Service {
     /// As [`Service::put`].
     pub async fn compact(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         request: pb::CompactionRequest,
     ) -> Result<pb::CompactionResponse, Refusal> {
-        match self.write(&Command::Compact(request)).await? {
+        let who = self.who(caller).await?;
+        match self.write(who, Command::Compact(request)).await? {
             Response::Compact(mut response) => {
                 self.fill(&mut response.header);
                 Ok(response)
@@ -99,12 +108,21 @@ impl Service {
         }
     }
 
-    /// Proposes a command and takes its response out of the answer.
-    pub(crate) async fn write(&self, command: &Command) -> Result<Response, Refusal> {
-        match self.propose(command).await? {
+    /// Proposes a command given by somebody and takes its response out of the answer. What the cluster does of its own
+    /// accord is given by [`Who::Member`], and by nobody else's wish.
+    pub(crate) async fn write(&self, who: Who, command: Command) -> Result<Response, Refusal> {
+        if who != Who::Member {
+            self.demand_room(&command).await?;
+        }
+        match self.propose(&command.given_by(who)).await? {
             Answer::Command { response, revision: _ } => response,
             Answer::Nothing => fatal::die("a command was answered as if it were none"),
         }
+    }
+
+    /// A header with everything in it, of now.
+    pub(super) fn header(&self) -> Option<pb::ResponseHeader> {
+        self.header_at(self.inner.node.reader.revision())
     }
 
     /// A header with everything in it.
@@ -127,7 +145,7 @@ impl Service {
     }
 }
 
-fn read<T>(result: Result<T, ReadError>) -> Result<T, Refusal> {
+pub(super) fn read<T>(result: Result<T, ReadError>) -> Result<T, Refusal> {
     match result {
         Ok(value) => Ok(value),
         Err(ReadError::Refused(refusal)) => Err(refusal),

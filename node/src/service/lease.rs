@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb as pb;
-use kvorum_store::{Command, Reader, Response, validate};
+use kvorum_store::{Act, Command, Reader, Response, validate};
 use tokio::sync::watch;
 
 use super::kv::unexpected;
@@ -26,15 +26,15 @@ impl Service {
         caller: &Caller,
         request: pb::LeaseGrantRequest,
     ) -> Result<pb::LeaseGrantResponse, Refusal> {
-        self.permit_lease(caller, None)?;
         validate::lease_grant(&request)?;
+        let who = self.permit(caller, Act::BeSomebody).await?;
         let ttl = request.ttl.max(self.lease_ttl_min());
         let mut draws = 0;
         loop {
             let id = if request.id == 0 { draw_id()? } else { request.id };
             // The leader sets the time.
             let command = Command::LeaseGrant { id, ttl, now_ms: 0 };
-            match self.write(&command).await {
+            match self.write(who.clone(), command).await {
                 Ok(Response::LeaseGrant(mut response)) => {
                     self.fill(&mut response.header);
                     return Ok(response);
@@ -55,8 +55,8 @@ impl Service {
         caller: &Caller,
         request: pb::LeaseRevokeRequest,
     ) -> Result<pb::LeaseRevokeResponse, Refusal> {
-        self.permit_lease(caller, Some(request.id))?;
-        match self.write(&Command::LeaseRevoke { id: request.id }).await? {
+        let who = self.permit(caller, Act::BeSomebody).await?;
+        match self.write(who, Command::LeaseRevoke { id: request.id }).await? {
             Response::LeaseRevoke(mut response) => {
                 self.fill(&mut response.header);
                 Ok(response)
@@ -74,8 +74,8 @@ impl Service {
         caller: &Caller,
         request: pb::LeaseKeepAliveRequest,
     ) -> Result<pb::LeaseKeepAliveResponse, Refusal> {
-        self.permit_lease(caller, None)?;
         let id = request.id;
+        self.permit(caller, Act::UseLease(id)).await?;
         if self.reader().lease(id).is_none() {
             // This member may lag; what is surely gone needs no log entry.
             self.wait_linearizable().await?;
@@ -97,8 +97,13 @@ impl Service {
         caller: &Caller,
         request: pb::LeaseTimeToLiveRequest,
     ) -> Result<pb::LeaseTimeToLiveResponse, Refusal> {
-        self.permit_lease(caller, Some(request.id).filter(|_| request.keys))?;
         self.wait_linearizable().await?;
+        let act = if request.keys {
+            Act::SeeLease(request.id)
+        } else {
+            Act::BeSomebody
+        };
+        self.permit(caller, act).await?;
         let reader = self.reader();
         let mut response = reader.lease_time_to_live(request.id, request.keys, self.lease_time());
         self.fill(&mut response.header);
@@ -114,19 +119,11 @@ impl Service {
         caller: &Caller,
         _request: pb::LeaseLeasesRequest,
     ) -> Result<pb::LeaseLeasesResponse, Refusal> {
-        self.permit_lease(caller, None)?;
         self.wait_linearizable().await?;
+        self.permit(caller, Act::SeeLeases).await?;
         let mut response = self.reader().lease_leases();
         self.fill(&mut response.header);
         Ok(response)
-    }
-
-    /// Whether a caller may use leases; with an id, whether it may end the lease or see the keys attached to it.
-    ///
-    /// # Errors
-    /// It may not.
-    pub fn permit_lease(&self, _caller: &Caller, _id: Option<i64>) -> Result<(), Refusal> {
-        Ok(())
     }
 
     /// The shortest time to live in seconds, as in etcd: one and a half elections, so that a change of leader does not

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kvorum_api::Id;
 
+use crate::auth::Believer;
+use crate::config::Space;
 use crate::identity::Identity;
 use crate::raft::MemberNode;
 use crate::raft::settings::Timing;
@@ -30,6 +32,12 @@ pub struct Options {
     pub transport: Arc<PeerTransport>,
     /// Heartbeats and elections.
     pub timing: Timing,
+    /// Whom it believes.
+    pub believer: Believer,
+    /// How much is kept.
+    pub space: Space,
+    /// Whether the operator alone changes the members.
+    pub managed: bool,
     /// Bounds on requests.
     pub limits: kvorum_store::validate::Limits,
     /// After how long without an event a watcher is told how far it is, if it wants to know.

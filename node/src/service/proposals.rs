@@ -10,6 +10,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::counts::add;
 use super::{REQUEST_TIME_MAX, Service};
 use crate::raft::forward::{Ask, Reply};
 use crate::raft::leadership::Leadership;
@@ -33,11 +34,20 @@ impl Service {
         command.encode(&mut bytes);
         kvorum_store::validate::size(bytes.len(), &self.inner.limits)?;
         let bytes = Bytes::from(bytes);
+        let _pending = self.inner.counts.pending();
+        let answer = self.propose_until_answered(&bytes).await;
+        if answer.is_err() {
+            add(&self.inner.counts.proposals_failed);
+        }
+        answer
+    }
+
+    async fn propose_until_answered(&self, bytes: &Bytes) -> Result<Answer, Refusal> {
         let deadline = Instant::now() + REQUEST_TIME_MAX;
         let mut leadership = self.inner.node.leadership.clone();
         loop {
             let seen = Arc::clone(&leadership.borrow_and_update());
-            match timeout_at(deadline, self.attempt(&seen, &bytes)).await {
+            match timeout_at(deadline, self.attempt(&seen, bytes)).await {
                 // The proposal may be under way: the outcome is unknown.
                 Err(_) => return Err(Refusal::DeadlineExceeded),
                 Ok(Attempt::Done(answer)) => return answer,
@@ -98,8 +108,13 @@ impl Service {
                 Attempt::NotTaken => Reply::NotLeader,
             },
             Ask::ReadIndex => self.read_index_here().await,
+            Ask::Change(change) => self.change_here(change).await,
             Ask::LeaseTime => self.tell_time().await,
-            Ask::ClientUrls { member_id, client_urls } => match self.set_client_urls(member_id, client_urls).await {
+            Ask::ClientUrls {
+                member_id,
+                name,
+                client_urls,
+            } => match self.set_client_urls(member_id, name, client_urls).await {
                 Ok(()) => Reply::Done,
                 Err(refusal) => Reply::Failed(refusal),
             },

@@ -4,8 +4,8 @@
 //! client URLs of all. So each member compares its own entry with its settings after a start and has the leader correct
 //! it.
 //!
-//! Must keep true: only client URLs are ever replaced this way. A wrong peer URL could split a cluster, so name and peer
-//! URLs change through the operator alone.
+//! Must keep true: only client URLs are ever replaced this way, and a name only where there was none, of a member that
+//! was added by its peer URLs alone. A wrong peer URL could split a cluster, so those change through calls alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ impl Service {
         let mut clock = interval(RETRY_TIME);
         let me = self.inner.identity.member_id.get();
         let wanted = &self.inner.self_node.client_urls;
+        let name = &self.inner.identity.name;
         loop {
             clock.tick().await;
             let metrics = self.metrics();
@@ -34,7 +35,7 @@ impl Service {
                 return;
             }
             match metrics.membership_config.membership().get_node(&me) {
-                Some(node) if node.client_urls == *wanted => return,
+                Some(node) if node.client_urls == *wanted && !node.name.is_empty() => return,
                 // Not a member yet: whoever adds this one says where its clients go.
                 None => continue,
                 Some(_) => {}
@@ -44,10 +45,11 @@ impl Service {
                 continue;
             };
             let result = if *leader == me {
-                self.set_client_urls(me, wanted.clone()).await
+                self.set_client_urls(me, name.clone(), wanted.clone()).await
             } else {
                 let ask = Ask::ClientUrls {
                     member_id: me,
+                    name: name.clone(),
                     client_urls: wanted.clone(),
                 };
                 match timeout(REQUEST_TIME_MAX, self.inner.node.forwarder.ask(*leader, node, ask)).await {
@@ -61,11 +63,19 @@ impl Service {
         }
     }
 
-    /// The leader's side: replaces the client URLs of one member.
-    pub(super) async fn set_client_urls(&self, member_id: u64, client_urls: Vec<String>) -> Result<(), Refusal> {
+    /// The leader's side: replaces the client URLs of one member, and its name if it has none.
+    pub(super) async fn set_client_urls(
+        &self,
+        member_id: u64,
+        name: String,
+        client_urls: Vec<String>,
+    ) -> Result<(), Refusal> {
         let metrics = self.metrics();
         let known = metrics.membership_config.membership().get_node(&member_id).cloned();
         let mut node = known.ok_or(Refusal::MemberNotFound)?;
+        if node.name.is_empty() {
+            node.name = name;
+        }
         node.client_urls = client_urls;
         let change = ChangeMembers::SetNodes(BTreeMap::from([(member_id, node)]));
         let changing = self.inner.node.raft.change_membership(change, true);

@@ -1,6 +1,7 @@
 //! Starting a member: recover, join consensus, keep an eye on it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,21 @@ use openraft::async_runtime::WatchReceiver;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Node, Options, Service, leader_watch};
+use super::compactor::Retention;
+use super::counts::Counts;
+use super::{Inner, Node, Options, Service, compactor, leader_watch};
+use crate::auth::simple::SimpleTokens;
 use crate::fatal;
 use crate::lease::time_line::TimeLine;
 use crate::lease::{clock, expiry, renewals};
 use crate::raft::forward::Forwarder;
+use crate::raft::log_store::LogStore;
 use crate::raft::network::Network;
 use crate::raft::peers::Dialler;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{MemberNode, Raft, leadership, read_index, settings};
 use crate::recovery::{self, Recovered, RecoveryError};
+use crate::sled_engine::SledEngine;
 use crate::watch::{Feed, Switchboard};
 
 /// How often the size of the log is compared with the size of the state.
@@ -42,6 +48,40 @@ pub enum StartError {
     Consensus(String),
 }
 
+/// What was recovered, ready to apply more, and what applying brings.
+struct Applying {
+    log: LogStore,
+    engine: Arc<SledEngine>,
+    state: StateMachine,
+    feed: Arc<Feed>,
+    time_line: Arc<TimeLine>,
+    counts: Arc<Counts>,
+}
+
+impl Applying {
+    fn new(recovered: Recovered, tokens: Option<Arc<SimpleTokens>>) -> Self {
+        let Recovered {
+            log,
+            engine,
+            store,
+            snapshots,
+        } = recovered;
+        let feed = Arc::new(Feed::default());
+        let time_line = Arc::new(TimeLine::new(store.reader().clock_ms(), Instant::now()));
+        let counts = Arc::new(Counts::default());
+        let (events, times) = (Arc::clone(&feed), Arc::clone(&time_line));
+        let state = StateMachine::new(store, snapshots, events, times, tokens, Arc::clone(&counts));
+        Self {
+            log,
+            engine,
+            state,
+            feed,
+            time_line,
+            counts,
+        }
+    }
+}
+
 impl Service {
     /// Recovers the disk and starts consensus. Returns before there is a leader.
     ///
@@ -55,24 +95,22 @@ impl Service {
             timing,
             limits,
             progress_interval,
+            believer,
+            space,
+            managed,
             founders,
             version,
         } = options;
         let cluster_id = identity.cluster_id.ok_or(StartError::NoClusterId)?;
         let member_id = identity.member_id.get();
-        let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir));
-        let recovered = recovering
-            .await
-            .map_err(|error| StartError::Consensus(error.to_string()))?;
-        let Recovered {
+        let Applying {
             log,
             engine,
-            store,
-            snapshots,
-        } = recovered?;
-        let feed = Arc::new(Feed::default());
-        let time_line = Arc::new(TimeLine::new(store.reader().clock_ms(), Instant::now()));
-        let state = StateMachine::new(store, snapshots, Arc::clone(&feed), Arc::clone(&time_line));
+            state,
+            feed,
+            time_line,
+            counts,
+        } = Applying::new(recover(data_dir).await?, believer.simple_tokens());
         let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
         let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
         let network = Network::new(Arc::clone(&dialler));
@@ -107,17 +145,22 @@ impl Service {
                 progress_interval,
                 leader_found: tokio::sync::watch::Sender::new(false),
                 stopping: CancellationToken::new(),
+                believer,
+                quota_bytes: space.quota_bytes,
+                managed,
+                counts,
                 node,
             }),
         };
-        service.spawn_tasks(rounds, renewing);
+        service.spawn_tasks(rounds, renewing, space.retention);
         service.found(founders).await?;
         tokio::spawn(service.clone().publish_client_urls());
         Ok(service)
     }
 
     /// What runs beside requests, as long as the member does.
-    fn spawn_tasks(&self, rounds: read_index::Rounds, renewing: renewals::Batches) {
+    fn spawn_tasks(&self, rounds: read_index::Rounds, renewing: renewals::Batches, retention: Retention) {
+        tokio::spawn(compactor::run(self.clone(), retention));
         tokio::spawn(read_index::run(self.clone(), rounds));
         tokio::spawn(renewals::run(self.clone(), renewing));
         tokio::spawn(expiry::run(self.clone()));
@@ -147,6 +190,15 @@ impl Service {
             .await
             .map_err(|error| failed(error.to_string()))
     }
+}
+
+/// Recovers the disk, which takes as long as it takes, on a thread of its own.
+async fn recover(data_dir: PathBuf) -> Result<Recovered, StartError> {
+    let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir));
+    let recovered = recovering
+        .await
+        .map_err(|error| StartError::Consensus(error.to_string()))?;
+    Ok(recovered?)
 }
 
 /// A member whose consensus met a fatal error must not linger: it ends the process.

@@ -1,8 +1,12 @@
 //! Numbers for `/metrics`, gathered without touching the request path.
 
+use std::sync::Arc;
+
 use kvorum_api::admin::NodeState;
+use kvorum_api::etcdserverpb::AlarmMember;
 
 use super::Service;
+use super::counts::Counts;
 use super::status::committed_index;
 
 /// A snapshot of a member's counters and gauges.
@@ -36,6 +40,14 @@ pub struct Stats {
     pub watch_events: u64,
     /// Leases.
     pub leases: usize,
+    /// Bytes of keys and their history.
+    pub record_bytes: u64,
+    /// Bytes of those beyond which writes are refused.
+    pub quota_bytes: Option<u64>,
+    /// The alarms that stand.
+    pub alarms: Vec<AlarmMember>,
+    /// What the process counted.
+    pub counts: Arc<Counts>,
     /// The WAL's counters and its histogram of syncs.
     pub wal: kvorum_wal::Metrics,
 }
@@ -61,6 +73,10 @@ impl Service {
             watches,
             watch_events,
             leases: node.reader.leases(),
+            record_bytes: node.reader.bytes(),
+            quota_bytes: self.inner.quota_bytes,
+            alarms: self.alarms(),
+            counts: Arc::clone(&self.inner.counts),
             wal: node.log.wal().metrics(),
         }
     }

@@ -4,8 +4,10 @@ use kvorum_api::admin::{Member, NodeState, NodeStatus, Progress, Rejection, Role
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb as pb;
 use kvorum_api::{Id, plain};
+use kvorum_store::Act;
 
 use super::admin::AdminError;
+use super::alarms;
 use super::{Caller, Metrics, Service};
 
 /// Where a member stands.
@@ -28,12 +30,13 @@ impl Service {
     /// No leader can confirm a linearizable request.
     pub async fn member_list(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         request: pb::MemberListRequest,
     ) -> Result<pb::MemberListResponse, Refusal> {
         if request.linearizable {
             self.wait_linearizable().await?;
         }
+        self.permit(caller, Act::BeSomebody).await?;
         let mut header = None;
         self.fill(&mut header);
         Ok(pb::MemberListResponse {
@@ -45,39 +48,42 @@ impl Service {
     /// etcd's status of this member.
     ///
     /// # Errors
-    /// None today; etcd's clients expect a call that can fail.
-    pub async fn status(&self, _caller: &Caller, _request: pb::StatusRequest) -> Result<pb::StatusResponse, Refusal> {
+    /// While auth is on, the caller is nobody.
+    pub async fn status(&self, caller: &Caller, _request: pb::StatusRequest) -> Result<pb::StatusResponse, Refusal> {
+        self.permit(caller, Act::BeSomebody).await?;
         let metrics = self.metrics();
         let stats = self.stats();
-        let mut header = Some(pb::ResponseHeader {
-            revision: self.inner.node.reader.revision(),
-            ..Default::default()
-        });
-        self.fill(&mut header);
-        let errors = if metrics.current_leader.is_none() {
-            vec![Refusal::NoLeader.message().to_owned()]
-        } else {
-            vec![]
-        };
-        let size = i64::try_from(stats.engine_bytes).unwrap_or(i64::MAX);
+        let without_leader = metrics
+            .current_leader
+            .is_none()
+            .then(|| Refusal::NoLeader.message().to_owned());
+        let alarms = self.alarms();
+        let errors = without_leader.into_iter().chain(alarms.iter().map(alarms::text));
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Ok(pb::StatusResponse {
-            header,
+            header: self.header(),
             version: crate::ETCD_VERSION.to_owned(),
-            db_size: size,
+            db_size: size(stats.engine_bytes),
             leader: metrics.current_leader.unwrap_or_default(),
             raft_index: committed_index(&metrics),
             raft_term: metrics.current_term,
             raft_applied_index: stats.applied_index,
-            errors,
-            db_size_in_use: size,
+            errors: errors.collect(),
+            db_size_in_use: size(stats.record_bytes),
             is_learner: self.state_of(&metrics) == NodeState::Learner,
             storage_version: crate::ETCD_VERSION.to_owned(),
-            ..Default::default()
+            // As in etcd, no quota is a negative one.
+            db_size_quota: stats.quota_bytes.map_or(-1, size),
+            downgrade_info: Some(pb::DowngradeInfo::default()),
         })
     }
 
     /// The cluster for people.
-    pub async fn cluster(&self, _caller: &Caller) -> plain::Cluster {
+    ///
+    /// # Errors
+    /// While auth is on, the caller is nobody.
+    pub async fn cluster(&self, caller: &Caller) -> Result<plain::Cluster, Refusal> {
+        self.permit(caller, Act::BeSomebody).await?;
         let healthy = self.check_linearizable().await.is_ok();
         let metrics = self.metrics();
         let members = self.members(&metrics).into_iter().map(|member| {
@@ -98,7 +104,7 @@ impl Service {
                 client_urls,
             }
         });
-        plain::Cluster {
+        Ok(plain::Cluster {
             cluster_id: self.inner.cluster_id,
             answered_by: self.inner.identity.member_id,
             version: self.inner.version.to_owned(),
@@ -109,7 +115,7 @@ impl Service {
             compact_revision: self.inner.node.reader.compacted().max(0),
             applied_index: *self.inner.node.applied.borrow(),
             members: members.collect(),
-        }
+        })
     }
 
     /// Whether a linearizable read would be answered.
@@ -198,7 +204,7 @@ pub(super) fn committed_index(metrics: &Metrics) -> u64 {
     metrics.local_committed.map_or(0, |at| at.index())
 }
 
-fn wire(member: Member) -> pb::Member {
+pub(super) fn wire(member: Member) -> pb::Member {
     let Member {
         id,
         name,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use kvorum_api::error::{Failure, Refusal};
 use kvorum_api::etcdserverpb as pb;
-use kvorum_store::View;
+use kvorum_store::{Act, View};
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Service};
@@ -21,6 +21,8 @@ impl Service {
     where
         R: Stream<Item = Result<pb::WatchRequest, Failure>> + Unpin,
     {
+        // Waits until this member knows what the caller's token stands for; who it is, each watch asks again.
+        self.who(&caller).await?;
         let leader = match needs_leader {
             true => Some(self.leader_watch().await?),
             false => None,
@@ -32,8 +34,11 @@ impl Service {
     ///
     /// # Errors
     /// It may not.
-    pub fn permit_watch(&self, _caller: &Caller, _key: &[u8], _range_end: &[u8]) -> Result<(), Refusal> {
-        Ok(())
+    pub fn permit_watch(&self, caller: &Caller, key: &[u8], range_end: &[u8]) -> Result<(), Refusal> {
+        let who = self.who_now(caller)?;
+        // As etcd reads it, no key at all is the smallest one.
+        let key = if key.is_empty() { b"\0" } else { key };
+        self.inner.node.reader.permits(&who, Act::Read { key, range_end })
     }
 
     /// The newest revision of this member.

@@ -3,6 +3,7 @@
 //! What must stay true: everything that can refuse a command is asked before its first change, so a refusal needs no
 //! undoing; and nothing but the command, its position and the state decides, so every member comes to the same end.
 
+use crate::auth::{self, AuthCommand, Tokens, Who};
 use crate::command::{Command, LeaseRemaining};
 use crate::draft::Draft;
 use crate::engine::EngineError;
@@ -16,9 +17,11 @@ use crate::store::Store;
 use crate::txn;
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantResponse,
+    AlarmRequest, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantResponse,
     LeaseRevokeResponse, PutRequest, PutResponse,
 };
+use kvorum_api::mvccpb::Event;
+use std::sync::Arc;
 
 /// Why a command, or a part of it, gave no answer.
 #[derive(Debug)]
@@ -27,6 +30,12 @@ pub(crate) enum Stop {
     Refused(Refusal),
     /// The engine failed in the middle; the process stops.
     Engine(EngineError),
+}
+
+/// What an admitted command came to.
+struct Done {
+    response: Response,
+    tokens: Option<Tokens>,
 }
 
 impl From<Refusal> for Stop {
@@ -60,7 +69,35 @@ impl Store {
     /// When the position does not move forward: an entry applied twice would be a different history.
     pub fn apply(&mut self, at: LogPosition, command: &Command) -> Result<Outcome, EngineError> {
         self.advance(at);
-        let (response, events) = match command {
+        let (who, command) = command.parts();
+        let (answer, events) = match self.admit(who, command) {
+            Ok(()) => self.carry_out(at, command),
+            Err(refusal) => (Err(Stop::Refused(refusal)), Vec::new()),
+        };
+        let (response, tokens) = match answer {
+            Ok(Done { response, tokens }) => (Ok(response), tokens),
+            Err(Stop::Refused(refusal)) => (Err(refusal), None),
+            Err(Stop::Engine(error)) => return Err(error),
+        };
+        Ok(Outcome {
+            response,
+            events,
+            revision: self.state.revision,
+            tokens,
+        })
+    }
+
+    /// Whether a command may be carried out at all: alarms first, then the caller's rights, as in etcd.
+    fn admit(&self, who: &Who, command: &Command) -> Result<(), Refusal> {
+        self.state.alarms.check(command)?;
+        match auth::act_of(command) {
+            Some(act) => auth::check(&self.state.auth, &self.state.leases, who, act),
+            None => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, at: LogPosition, command: &Command) -> (Result<Done, Stop>, Vec<Event>) {
+        let (answer, events) = match command {
             Command::Put(request) => self.draft(|draft| apply_put(draft, request).map(Response::Put)),
             Command::DeleteRange(request) => self.draft(|draft| {
                 delete_range(draft, request)
@@ -79,21 +116,40 @@ impl Store {
             }
             Command::LeaseCheckpoint { now_ms, leases } => (Ok(self.lease_checkpoint(*now_ms, leases)), Vec::new()),
             &Command::Fence { epoch } => (Ok(self.fence(epoch)), Vec::new()),
+            Command::Auth(command) => return (self.auth(at, command).map_err(Stop::Refused), Vec::new()),
+            Command::Alarm(request) => (Ok(self.alarm(request)), Vec::new()),
+            Command::As { .. } => unreachable!("a command has one mark at most, and it was taken off"),
         };
-        let response = match response {
-            Ok(response) => Ok(response),
-            Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::Engine(error)) => return Err(error),
-        };
-        Ok(Outcome {
-            response,
-            events,
-            revision: self.state.revision,
+        let done = answer.map(|response| Done { response, tokens: None });
+        (done, events)
+    }
+
+    fn auth(&mut self, at: LogPosition, command: &AuthCommand) -> Result<Done, Refusal> {
+        if let AuthCommand::Authenticate(request) = command {
+            return Ok(Done {
+                response: Response::Authenticated { index: at.index },
+                tokens: Some(self.state.auth.authenticate(request)?),
+            });
+        }
+        let changed = Arc::make_mut(&mut self.state.auth).apply(command)?;
+        self.stage_auth(&changed);
+        Ok(Done {
+            response: Response::Auth,
+            tokens: changed.tokens,
         })
     }
 
+    fn alarm(&mut self, request: &AlarmRequest) -> Response {
+        let revision = self.state.revision;
+        let (response, change) = Arc::make_mut(&mut self.state.alarms).apply(request, revision);
+        if let Some(change) = change {
+            self.stage_alarm(request.alarm, request.member_id, change);
+        }
+        Response::Alarm(response)
+    }
+
     /// Makes the key changes of one command, which become one revision.
-    fn draft<T>(&mut self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Vec<kvorum_api::mvccpb::Event>) {
+    fn draft<T>(&mut self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Vec<Event>) {
         let mut draft = Draft::new(self);
         let answer = change(&mut draft);
         (answer, draft.finish())

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! 01 tt pppp…    01 = format of this page, tt = kind, p = one protocol buffer message
+//! 01 1f llmm…    kind 31 says who is behind the command that follows: m = a message, after its length
 //! ```
 //! A command carries everything that deciding it needs, time included: the store has no clock. Times are those of the
-//! cluster's lease clock, which the leader reads when it proposes ([`Command::stamped`]). Kinds 16 to 31 are
-//! reserved for auth and 32 to 47 for alarms. Old members must refuse what they do not know, so an unknown kind is an
-//! error, never skipped.
+//! cluster's lease clock, which the leader reads when it proposes ([`Command::stamped`]). Kinds 16 to 31 belong to auth
+//! and 32 to 47 to alarms. Old members must refuse what they do not know, so an unknown kind is an error, never skipped.
+//! A command without kind 31 in front is one of a client that showed nothing.
 
+use crate::auth::{AuthCommand, Mark, Who};
 use bytes::Buf;
-use kvorum_api::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+use kvorum_api::etcdserverpb::{AlarmRequest, CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
 use prost::Message;
 
 /// First byte of every encoded command.
@@ -24,6 +26,8 @@ const LEASE_REVOKE: u8 = 6;
 const LEASE_CHECKPOINT: u8 = 7;
 const FENCE: u8 = 8;
 const LEASE_EXPIRE: u8 = 9;
+const AS: u8 = 31;
+const ALARM: u8 = 32;
 
 /// One replicated command.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +73,17 @@ pub enum Command {
     Fence {
         /// The epoch of the caller.
         epoch: u64,
+    },
+    /// Changes users and roles.
+    Auth(AuthCommand),
+    /// Raises or clears an alarm.
+    Alarm(AlarmRequest),
+    /// A command with somebody behind it. Only one deep.
+    As {
+        /// Who gives the command.
+        who: Who,
+        /// The command.
+        command: Box<Command>,
     },
 }
 
@@ -145,6 +160,27 @@ pub enum DecodeError {
 }
 
 impl Command {
+    /// The same command with somebody behind it.
+    #[must_use]
+    pub fn given_by(self, who: Who) -> Self {
+        match (who, self) {
+            (Who::Nobody, command) => command,
+            (who, Self::As { command, .. }) => Self::As { who, command },
+            (who, command) => Self::As {
+                who,
+                command: Box::new(command),
+            },
+        }
+    }
+
+    /// Who is behind the command, and what it says.
+    pub(crate) fn parts(&self) -> (&Who, &Self) {
+        match self {
+            Self::As { who, command } => (who, command),
+            command => (&Who::Nobody, command),
+        }
+    }
+
     /// Appends the command's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -166,13 +202,30 @@ impl Command {
             }
             &Self::LeaseExpire { id, now_ms } => write(out, LEASE_EXPIRE, &LeaseExpire { id, now_ms }),
             &Self::Fence { epoch } => write(out, FENCE, &Fence { epoch }),
+            Self::Auth(command) => {
+                out.extend_from_slice(&[FORMAT, command.kind()]);
+                out.extend_from_slice(&command.message());
+            }
+            Self::Alarm(request) => write(out, ALARM, request),
+            Self::As { who, command } => {
+                out.extend_from_slice(&[FORMAT, AS]);
+                out.extend_from_slice(&Mark::from(who).encode_length_delimited_to_vec());
+                command.encode(out);
+            }
         }
     }
 
     /// Whether encoded bytes are a command that carries a time, which the leader has to set.
     #[must_use]
     pub fn is_timed(bytes: &[u8]) -> bool {
-        matches!(bytes, [FORMAT, LEASE_GRANT | LEASE_CHECKPOINT | LEASE_EXPIRE, ..])
+        let mut rest = bytes;
+        if let [FORMAT, AS, mark @ ..] = rest {
+            let mut mark = mark;
+            // A mark that cannot be read is found out when the command is decoded.
+            let length = prost::decode_length_delimiter(&mut mark).unwrap_or(usize::MAX);
+            rest = mark.get(length..).unwrap_or_default();
+        }
+        matches!(rest, [FORMAT, LEASE_GRANT | LEASE_CHECKPOINT | LEASE_EXPIRE, ..])
     }
 
     /// The same command at another time; one without a time stays as it is.
@@ -183,6 +236,9 @@ impl Command {
         | Self::LeaseExpire { now_ms, .. } = &mut self
         {
             *now_ms = time_ms;
+        }
+        if let Self::As { who, command } = self {
+            return command.stamped(time_ms).given_by(who);
         }
         self
     }
@@ -196,6 +252,14 @@ impl Command {
         let (format, kind) = (bytes.get_u8(), bytes.get_u8());
         if format != FORMAT {
             return Err(DecodeError::Format(format));
+        }
+        if kind == AS {
+            let mark = Mark::decode_length_delimited(&mut bytes);
+            let who = mark.map_err(|source| DecodeError::Message { kind, source })?.into();
+            return match Self::decode(bytes)? {
+                Self::As { .. } => Err(DecodeError::Kind(AS)),
+                command => Ok(command.given_by(who)),
+            };
         }
         Self::message(kind, bytes).map_err(|error| match error {
             Some(source) => DecodeError::Message { kind, source },
@@ -228,7 +292,8 @@ impl Command {
             FENCE => Self::Fence {
                 epoch: Fence::decode(bytes)?.epoch,
             },
-            _ => return Err(None),
+            ALARM => Self::Alarm(AlarmRequest::decode(bytes)?),
+            _ => Self::Auth(AuthCommand::decode(kind, bytes)?.ok_or(None)?),
         })
     }
 }
@@ -242,7 +307,8 @@ fn write(out: &mut Vec<u8>, kind: u8, message: &impl Message) {
 #[cfg(test)]
 mod tests {
     use super::{Command, DecodeError, LeaseRemaining};
-    use kvorum_api::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+    use crate::auth::{AuthCommand, UserAdd, Who};
+    use kvorum_api::etcdserverpb::{AlarmRequest, CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
     use proptest::prelude::*;
     use test_case::test_case;
 
@@ -255,6 +321,14 @@ mod tests {
     #[test_case(Command::LeaseCheckpoint { now_ms: 1, leases: vec![LeaseRemaining { id: 2, remaining_ms: 3 }] }; "checkpoint")]
     #[test_case(Command::LeaseExpire { id: 7, now_ms: 8 }; "expire")]
     #[test_case(Command::Fence { epoch: 9 }; "fence")]
+    #[test_case(Command::Alarm(AlarmRequest { action: 1, member_id: 3, alarm: 2 }); "alarm")]
+    #[test_case(Command::Auth(AuthCommand::Enable); "enable")]
+    #[test_case(Command::Auth(AuthCommand::Disable); "disable")]
+    #[test_case(Command::Auth(AuthCommand::UserAdd(UserAdd { name: "u".into(), password_hash: "h".into(), no_password: false })); "user")]
+    #[test_case(Command::Put(PutRequest::default()).given_by(Who::Member); "by a member")]
+    #[test_case(Command::LeaseExpire { id: 7, now_ms: 8 }.given_by(Who::Member); "timed, by a member")]
+    #[test_case(Command::Auth(AuthCommand::Enable).given_by(Who::User { name: "u".into(), auth_revision: 7 }); "by a user")]
+    #[test_case(Command::Txn(TxnRequest::default()).given_by(Who::Nobody); "by nobody")]
     fn commands_survive_encoding(command: Command) {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
@@ -267,8 +341,20 @@ mod tests {
     #[test_case(&[2, 1] => DecodeError::Format(2); "other format")]
     #[test_case(&[1, 0] => DecodeError::Kind(0); "kind zero")]
     #[test_case(&[1, 99] => DecodeError::Kind(99); "unknown kind")]
+    #[test_case(&[1, 31, 2, 8, 1, 1, 31, 2, 8, 1, 1, 16] => DecodeError::Kind(31); "given twice")]
+    #[test_case(&[1, 31, 0] => DecodeError::Short(0); "given, but nothing")]
     fn what_is_no_command_is_refused(bytes: &[u8]) -> DecodeError {
         Command::decode(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn a_client_cannot_pass_for_another_by_giving_a_given_command() {
+        let who = Who::User {
+            name: "u".into(),
+            auth_revision: 1,
+        };
+        let command = Command::Fence { epoch: 1 }.given_by(Who::Member).given_by(who.clone());
+        assert_eq!(command.parts().0, &who);
     }
 
     #[test]
@@ -282,7 +368,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn no_bytes_make_decoding_panic(kind in 0..12_u8, bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_bytes_make_decoding_panic(kind in 0..40_u8, bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = Command::decode(&[&[1, kind], &bytes[..]].concat()[..]);
         }
     }

@@ -8,8 +8,7 @@
 //!
 //! A deletion at exactly C stays until the next compaction, because a watch may start at C (as etcd does since 3.6).
 
-use crate::index::{Index, Left};
-use crate::revision::Revision;
+use crate::index::{Index, Left, Version};
 use crate::tree::Key;
 use std::collections::VecDeque;
 
@@ -44,7 +43,7 @@ impl Garbage {
     }
 
     /// Takes a slice of garbage out of the index; answers the records to delete.
-    pub(crate) fn slice(&mut self, index: &mut Index, compacted: i64) -> Vec<Revision> {
+    pub(crate) fn slice(&mut self, index: &mut Index, compacted: i64) -> Vec<Version> {
         if self.held_at < compacted {
             let held_at = self.held_at;
             for key in self.held.drain(..).rev() {
@@ -69,7 +68,7 @@ impl Garbage {
                 }
             }
         }
-        dropped.into_iter().map(|version| version.revision).collect()
+        dropped
     }
 }
 
@@ -94,7 +93,12 @@ mod tests {
     fn all(index: &mut Index, garbage: &mut Garbage, compacted: i64) -> Vec<i64> {
         let mut dropped = Vec::new();
         while garbage.is_due(compacted) {
-            dropped.extend(garbage.slice(index, compacted).iter().map(|revision| revision.main));
+            dropped.extend(
+                garbage
+                    .slice(index, compacted)
+                    .iter()
+                    .map(|version| version.revision.main),
+            );
         }
         dropped
     }

@@ -67,6 +67,7 @@ impl<'a> Draft<'a> {
                 version: pair.version,
                 lease,
                 hash,
+                bytes: record::bytes(&encoded),
             }
         });
         self.took(Kind::Put, revision, encoded, change, lease, hash)
@@ -113,7 +114,12 @@ impl<'a> Draft<'a> {
             ..KeyValue::default()
         };
         let encoded = record::encode(Kind::Deletion, &pair);
-        let change = self.store.state.index.record(key, |_| Newest::deletion(revision));
+        let bytes = record::bytes(&encoded);
+        let change = self
+            .store
+            .state
+            .index
+            .record(key, |_| Newest::deletion(revision, bytes));
         self.took(Kind::Deletion, revision, encoded, change, 0, Fingerprint::default())
     }
 

@@ -6,8 +6,10 @@
 //! 01 03                       present while a snapshot is being read in: the rest must not be trusted
 //! 10 iiiiiiiiiiiiiiii         lease i, big-endian with the sign bit flipped
 //! 20 mmmmmmmmmmmmmmmm ssss…   record of revision m.s, both big-endian (8 and 4 bytes)
+//! 30 …                        users, roles and whether they count (`auth`)
+//! 38 kk mmmmmmmmmmmmmmmm      alarm of kind k on member m; no value
 //! ```
-//! 30 and up are free, for auth and alarms. Big-endian makes byte order the numbers' order, so that a scan of the
+//! Big-endian makes byte order the numbers' order, so that a scan of the
 //! records replays history. Attached keys are not stored: the newest record of a key names its lease.
 
 use crate::engine::{Engine, EngineError};
@@ -25,9 +27,11 @@ pub(crate) const MEMBERSHIP: &[u8] = &[0x01, 0x02];
 pub(crate) const UNFINISHED: &[u8] = &[0x01, 0x03];
 pub(crate) const LEASES: Range<&[u8]> = &[0x10]..&[0x11];
 pub(crate) const RECORDS: Range<&[u8]> = &[0x20]..&[0x21];
+pub(crate) const AUTH: Range<&[u8]> = &[0x30]..&[0x31];
+pub(crate) const ALARMS: Range<&[u8]> = &[0x38]..&[0x39];
 
 const LEASE_KEY_BYTES: usize = 9;
-const RECORD_KEY_BYTES: usize = 13;
+pub(crate) const RECORD_KEY_BYTES: usize = 13;
 const SIGN: u64 = 1 << 63;
 
 /// The engine's key of a record.

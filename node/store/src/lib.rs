@@ -1,4 +1,5 @@
-//! What a Kvorum command means: etcd's multi-version keys, transactions, leases and compaction, as a pure state
+//! What a Kvorum command means: etcd's multi-version keys, transactions, leases, compaction, auth and alarms,
+//! as a pure state
 //! machine.
 //!
 //! A [`Store`] applies [`Command`]s from the log, one after another, in memory; [`Store::publish`] shows readers all
@@ -27,7 +28,9 @@
 //! replayed from [`Store::applied`]. Requests are expected to have passed [`validate`]; one that has not cannot hurt
 //! the state, but may be answered where etcd would refuse it.
 
+mod alarm;
 mod apply;
+pub mod auth;
 mod command;
 mod compaction;
 mod draft;
@@ -53,6 +56,8 @@ mod values;
 mod view;
 pub mod watch;
 
+pub use alarm::bytes_needed;
+pub use auth::{Act, AuthCommand, Credential, Tokens, Who};
 pub use command::{Command, DecodeError, LeaseRemaining};
 pub use engine::{Batch, Engine, EngineError, MemoryEngine, Operation};
 pub use hash::Fingerprint;

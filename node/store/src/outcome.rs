@@ -5,11 +5,12 @@
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb::{
-    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse, ResponseHeader,
-    TxnResponse,
+    AlarmResponse, CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse,
+    ResponseHeader, TxnResponse,
 };
 use kvorum_api::mvccpb::Event;
 
+use crate::auth::Tokens;
 use crate::engine::EngineError;
 
 /// The result of one command.
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// Revision of the store after the command.
     pub revision: i64,
+    /// What the command means for the tokens that every member keeps in memory.
+    pub tokens: Option<Tokens>,
 }
 
 /// The answer to a command that was not refused. Headers carry `revision` only; the node fills the rest.
@@ -46,6 +49,15 @@ pub enum Response {
     },
     /// Answer to [`crate::Command::Fence`].
     Fence(Fencing),
+    /// Answer to the commands of [`crate::Command::Auth`] that change users and roles: they are done.
+    Auth,
+    /// Answer to [`crate::AuthCommand::Authenticate`].
+    Authenticated {
+        /// Index of the command in the log, which is the public part of the token.
+        index: u64,
+    },
+    /// Answer to [`crate::Command::Alarm`].
+    Alarm(AlarmResponse),
 }
 
 /// Whether an epoch may still change the cluster.

@@ -6,6 +6,7 @@
 //! Order of work, as in etcd, because clients see it: the limit is applied to keys in key order *before* the sort
 //! when no order was asked for but a target was; otherwise sorting and filtering come first, and the limit last.
 
+use crate::auth::{self, Act, Who};
 use crate::engine::EngineError;
 use crate::index::{History, Newest, Span};
 use crate::outcome::{ReadError, header};
@@ -29,6 +30,11 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Refuses what the caller may not do.
+    pub(crate) fn permits(&self, who: &Who, act: Act<'_>) -> Result<(), Refusal> {
+        auth::check(&self.state.auth, &self.state.leases, who, act)
+    }
+
     /// Answers a range request.
     pub(crate) fn range(&self, request: &RangeRequest) -> Result<RangeResponse, ReadError> {
         let revision = self.readable(request.revision)?;

@@ -7,6 +7,7 @@
 //! buffer, which would keep a whole network frame alive for as long as the record.
 
 use crate::engine::EngineError;
+use crate::keyspace::RECORD_KEY_BYTES;
 use bytes::{BufMut, Bytes, BytesMut};
 use kvorum_api::mvccpb::event::EventType;
 use kvorum_api::mvccpb::{Event, KeyValue};
@@ -32,6 +33,12 @@ pub(crate) fn encode(kind: Kind, pair: &KeyValue) -> Bytes {
     pair.encode(&mut buffer)
         .expect("the buffer has room for the pair and would grow");
     buffer.freeze()
+}
+
+/// The bytes that a record takes in the engine, its key there included.
+pub(crate) fn bytes(record: &[u8]) -> u32 {
+    // No request is that large; a wrong sum would be a wrong figure and nothing else.
+    u32::try_from(record.len() + RECORD_KEY_BYTES).unwrap_or(u32::MAX)
 }
 
 /// Decodes a record without copying; `place` names it in the error.

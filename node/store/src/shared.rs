@@ -31,6 +31,8 @@ const CACHE_FILL_RECORDS_MAX: usize = 64;
 pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) values: Values,
+    /// Bytes of all records, applied or in the engine, that compaction has not dropped.
+    pub(crate) bytes: AtomicU64,
     published: RwLock<Arc<State>>,
     /// How many pinned views there are of each compacted revision.
     pins: Mutex<BTreeMap<i64, usize>>,
@@ -46,6 +48,7 @@ impl Shared {
         Self {
             engine,
             values: Values::new(cache_bytes_max),
+            bytes: AtomicU64::default(),
             published: RwLock::new(Arc::new(state)),
             pins: Mutex::default(),
             hashes: Mutex::default(),

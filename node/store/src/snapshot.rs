@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic        8 bytes  "KVRMSNAP"
-//! frame …               the header, then chunks of records and leases, then an empty frame
+//! frame …               the header, then chunks of leases, records, users, roles and alarms, then an empty frame
 //! sha-256     32 bytes  of everything before
 //!
 //! frame  =  length u32 · crc-32c of the payload u32 · payload
@@ -49,7 +49,7 @@ pub struct Summary {
     pub revision: i64,
     /// The revision below which there is no history; -1 if it was never compacted.
     pub compacted: i64,
-    /// Number of records and leases.
+    /// Number of entries: records, leases, users, roles, alarms.
     pub entries: u64,
     /// SHA-256 of the stream.
     pub sha256: [u8; 32],

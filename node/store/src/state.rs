@@ -2,12 +2,15 @@
 //!
 //! Cloning costs a few pointers. The writer owns one state and changes it; a view owns another that never changes.
 
+use crate::alarm::Alarms;
+use crate::auth::Auth;
 use crate::hash::Fingerprint;
 use crate::index::Index;
 use crate::keyspace::{FORMAT, Meta};
 use crate::lease::Leases;
 use crate::revision::{LogPosition, Revision};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The compacted revision of a store that was never compacted; below zero, so that compacting to zero is once
 /// possible.
@@ -29,6 +32,10 @@ pub(crate) struct State {
     pub(crate) fence: u64,
     /// The latest time that any command carried.
     pub(crate) clock_ms: u64,
+    /// Users and roles. Shared with views, and copied when they change, which is seldom.
+    pub(crate) auth: Arc<Auth>,
+    /// The alarms that stand.
+    pub(crate) alarms: Arc<Alarms>,
 }
 
 impl Default for State {
@@ -43,6 +50,8 @@ impl Default for State {
             membership: None,
             fence: 0,
             clock_ms: 0,
+            auth: Arc::default(),
+            alarms: Arc::default(),
         }
     }
 }

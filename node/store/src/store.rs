@@ -14,10 +14,14 @@
 mod open;
 mod writes;
 
+use crate::alarm::{self, AlarmChange};
+use crate::auth::{self, Changed};
 use crate::compaction::Garbage;
 use crate::engine::{Batch, Engine};
 use crate::hash::Fingerprint;
+use crate::index::Version;
 use crate::keyspace::{MEMBERSHIP, META, lease_key, record_key};
+use crate::record;
 use crate::revision::{LogPosition, Revision};
 use crate::shared::{Shared, Source};
 use crate::snapshot::{self, SnapshotError};
@@ -27,6 +31,7 @@ use bytes::Bytes;
 pub use open::OpenError;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 pub use writes::Writes;
 
 /// Settings of a store. They change speed and memory, never what a command means.
@@ -73,8 +78,9 @@ impl Store {
 
     /// Like [`Store::open`], with settings.
     pub fn open_with(engine: Arc<dyn Engine>, options: Options) -> Result<Self, OpenError> {
-        let (state, garbage) = open::load(&*engine)?;
+        let (state, garbage, bytes) = open::load(&*engine)?;
         let shared = Shared::new(engine, options.cache_bytes_max, state.clone());
+        shared.bytes.store(bytes, Ordering::Relaxed);
         shared.publish(state.clone(), [(state.revision, state.hash)]);
         Ok(Self {
             shared: Arc::new(shared),
@@ -196,7 +202,7 @@ impl Store {
         let mut due = self.shared.due();
         self.shared.begin_replacement();
         snapshot::read(input, &*self.shared.engine)?;
-        let (state, garbage) = open::load(&*self.shared.engine)?;
+        let (state, garbage, bytes) = open::load(&*self.shared.engine)?;
         *due = self.taken;
         drop(due);
         (self.state, self.garbage) = (state, garbage);
@@ -206,6 +212,7 @@ impl Store {
         self.hashes.clear();
         (self.meta_changed, self.membership_changed) = (false, false);
         self.shared.values.clear();
+        self.shared.bytes.store(bytes, Ordering::Relaxed);
         self.shared.end_replacement();
         self.shared
             .publish(self.state.clone(), [(self.state.revision, self.state.hash)]);
@@ -229,6 +236,8 @@ impl Store {
 
     /// Takes a record into the state: for the engine later, for reads of this writer at once.
     pub(crate) fn stage(&mut self, revision: Revision, record: Bytes) {
+        let bytes = u64::from(record::bytes(&record));
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.batch.put(record_key(revision), record.clone());
         self.staged.push((revision, record));
         self.last_record = Some(revision);
@@ -239,6 +248,40 @@ impl Store {
         match lease {
             Some(lease) => self.batch.put(lease_key(id), lease),
             None => self.batch.delete(lease_key(id)),
+        }
+    }
+
+    /// Tells the engine of users and roles that changed.
+    pub(crate) fn stage_auth(&mut self, changed: &Changed) {
+        let auth = &self.state.auth;
+        for name in &changed.users {
+            match auth.user(name) {
+                Some(user) => {
+                    let (key, value) = auth::user_entry(name, user);
+                    self.batch.put(key, value);
+                }
+                None => self.batch.delete(auth::user_key(name)),
+            }
+        }
+        for name in &changed.roles {
+            match auth.role(name) {
+                Some(role) => {
+                    let (key, value) = auth::role_entry(name, role);
+                    self.batch.put(key, value);
+                }
+                None => self.batch.delete(auth::role_key(name)),
+            }
+        }
+        let (key, value) = auth::switch_entry(auth.switch());
+        self.batch.put(key, value);
+    }
+
+    /// Tells the engine of an alarm that was raised or cleared.
+    pub(crate) fn stage_alarm(&mut self, kind: i32, member_id: u64, change: AlarmChange) {
+        let key = alarm::key(kind, member_id);
+        match change {
+            AlarmChange::Raised => self.batch.put(key, Bytes::new()),
+            AlarmChange::Cleared => self.batch.delete(key),
         }
     }
 
@@ -268,7 +311,8 @@ impl Store {
             return;
         }
         let bound = self.shared.deletable();
-        for revision in self.garbage.slice(&mut self.state.index, bound) {
+        for Version { revision, bytes, .. } in self.garbage.slice(&mut self.state.index, bound) {
+            self.shared.bytes.fetch_sub(bytes.into(), Ordering::Relaxed);
             self.batch.delete(record_key(revision));
             self.dropped.push(revision);
         }

@@ -3,8 +3,10 @@
 //! Neither ever blocks the writer, nor waits for it. A view pins history: as long as it lives, compaction deletes
 //! nothing that the view can ask for, so hold one for a long read or a snapshot, and drop it then.
 
+mod auth;
 mod replay;
 
+use crate::auth::{Act, Who};
 use crate::engine::EngineError;
 use crate::hash::Fingerprint;
 use crate::lease::Lease;
@@ -22,6 +24,7 @@ use kvorum_api::etcdserverpb::{
 use kvorum_api::mvccpb::KeyValue;
 pub use replay::Replay;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Records hashed at a time when the hash of an old revision is computed.
 const HASH_RECORDS_MAX: usize = 256;
@@ -45,6 +48,26 @@ impl Reader {
     /// Answers a transaction that only reads; see [`crate::validate::is_read_only`].
     pub fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, ReadError> {
         self.read(|sight| txn::read(sight, request))
+    }
+
+    /// Answers a range request of this caller, who must be allowed to read the range: one state is asked for both.
+    pub fn range_for(&self, who: &Who, request: &RangeRequest) -> Result<RangeResponse, ReadError> {
+        let act = Act::Read {
+            key: &request.key,
+            range_end: &request.range_end,
+        };
+        self.read(|sight| {
+            sight.permits(who, act)?;
+            sight.range(request)
+        })
+    }
+
+    /// Answers a transaction of this caller that only reads; see [`Reader::range_for`] and [`Reader::txn`].
+    pub fn txn_for(&self, who: &Who, request: &TxnRequest) -> Result<TxnResponse, ReadError> {
+        self.read(|sight| {
+            sight.permits(who, Act::Txn(request))?;
+            txn::read(sight, request)
+        })
     }
 
     /// The current revision.
@@ -131,6 +154,13 @@ impl Reader {
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         self.shared.published().clock_ms
+    }
+
+    /// Bytes that keys and their history take: every record that compaction has not dropped yet, with its key in the
+    /// engine. What the engine needs besides is not counted.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes that were applied but not yet committed to the engine; a bound on them is the node's to keep.

@@ -10,6 +10,8 @@
 )]
 
 mod admin;
+mod alarms;
+mod auth;
 mod certificates;
 mod cli;
 mod concurrency;
@@ -24,6 +26,8 @@ mod kv;
 mod lease;
 mod lease_plain;
 mod linearizability;
+mod maintenance;
+mod members;
 mod membership;
 mod plain;
 mod probes;

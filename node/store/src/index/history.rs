@@ -6,7 +6,8 @@ use crate::revision::Revision;
 use crate::tree::{Counted, Key};
 use std::sync::Arc;
 
-/// The newest state of a key. A deletion has version zero, and with it no create revision, lease or hash.
+/// The newest state of a key. A deletion has version zero, and with it no create revision, lease
+/// or hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Newest {
     pub(crate) revision: Revision,
@@ -14,13 +15,16 @@ pub(crate) struct Newest {
     pub(crate) version: i64,
     pub(crate) lease: i64,
     pub(crate) hash: Fingerprint,
+    /// Bytes of its record in the engine.
+    pub(crate) bytes: u32,
 }
 
 impl Newest {
     /// The state that a deletion leaves.
-    pub(crate) fn deletion(revision: Revision) -> Self {
+    pub(crate) fn deletion(revision: Revision, bytes: u32) -> Self {
         Self {
             revision,
+            bytes,
             ..Self::default()
         }
     }
@@ -82,6 +86,7 @@ impl History {
             self.older.push(Version {
                 revision: before.revision,
                 deletion: !before.is_live(),
+                bytes: before.bytes,
             });
         }
         self.newest = next;
@@ -170,6 +175,7 @@ impl History {
         Version {
             revision: self.newest.revision,
             deletion: !self.newest.is_live(),
+            bytes: self.newest.bytes,
         }
     }
 }

@@ -18,7 +18,7 @@ fn put(index: &mut Index, key: &[u8], main: i64) {
 }
 
 fn delete(index: &mut Index, key: &[u8], main: i64) {
-    index.record(key, |_| Newest::deletion(Revision::new(main, 0)));
+    index.record(key, |_| Newest::deletion(Revision::new(main, 0), 7));
 }
 
 /// Keys of a span at a revision, with the revision of what is visible there.

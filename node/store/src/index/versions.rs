@@ -17,6 +17,8 @@ pub(crate) struct Version {
     pub(crate) revision: Revision,
     /// Whether the key was deleted there.
     pub(crate) deletion: bool,
+    /// Bytes of its record in the engine.
+    pub(crate) bytes: u32,
 }
 
 /// Versions in ascending order; see the module.
@@ -116,6 +118,7 @@ mod tests {
         Version {
             revision: Revision::new(main, 0),
             deletion: main % 10 == 0,
+            bytes: 7,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::frame::{Input, damaged};
 use super::{FORMAT, Header, SnapshotError, Summary};
 use crate::engine::{Batch, Engine};
-use crate::keyspace::{self, LEASES, MEMBERSHIP, META, Meta, RECORDS, UNFINISHED};
+use crate::keyspace::{self, ALARMS, AUTH, LEASES, MEMBERSHIP, META, Meta, RECORDS, UNFINISHED};
 use crate::revision::LogPosition;
 use bytes::Bytes;
 use prost::Message;
@@ -96,7 +96,7 @@ fn batch(mut chunk: &[u8]) -> Option<Batch> {
         let (value_length, rest) = rest.split_first_chunk::<4>()?;
         let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*key_length) as usize)?;
         let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value_length) as usize)?;
-        let known = [LEASES, RECORDS].iter().any(|range| range.contains(&key));
+        let known = [LEASES, RECORDS, AUTH, ALARMS].iter().any(|range| range.contains(&key));
         if !known {
             return None;
         }

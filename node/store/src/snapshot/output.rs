@@ -30,6 +30,12 @@ pub fn write(view: &View, stream: &mut dyn io::Write) -> Result<Summary, Snapsho
         chunks.add(&lease_key(id), &LeaseRecord::encoded(&lease))?;
     }
     records(view, &mut chunks)?;
+    for (key, value) in state.auth.entries() {
+        chunks.add(&key, &value)?;
+    }
+    for key in state.alarms.entries() {
+        chunks.add(&key, &[])?;
+    }
     if view.is_replaced() {
         return Err(SnapshotError::Replaced);
     }

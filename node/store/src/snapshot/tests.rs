@@ -1,9 +1,12 @@
 //! Snapshots: whole, damaged in every byte, cut anywhere, and taken while the store goes on.
 
 use super::{SnapshotError, Summary, read, verify, write};
+use crate::auth::UserAdd;
 use crate::testing::{Bench, compact, delete, grant, put};
-use crate::{MemoryEngine, OpenError, Store};
+use crate::{AuthCommand, Command, MemoryEngine, OpenError, Store, Who};
 use bytes::Bytes;
+use kvorum_api::etcdserverpb::alarm_request::AlarmAction;
+use kvorum_api::etcdserverpb::{AlarmRequest, AlarmType, AuthRoleAddRequest};
 use std::sync::Arc;
 use test_case::test_case;
 
@@ -22,11 +25,32 @@ fn lived_in() -> Bench {
     for round in 0..20 {
         bench.apply(put(&format!("key {}", round % 7), &format!("value {round}")));
     }
+    bench.apply(Command::Auth(AuthCommand::UserAdd(UserAdd {
+        name: "root".into(),
+        password_hash: "hash".into(),
+        no_password: false,
+    })));
+    bench.apply(Command::Auth(AuthCommand::RoleAdd(AuthRoleAddRequest {
+        name: "role".into(),
+    })));
+    bench.apply(nospace(AlarmAction::Activate, 0xfeed_0000_0000_0001));
     bench.settle();
+    bench.apply(nospace(AlarmAction::Deactivate, 0xfeed_0000_0000_0001));
+    bench.apply(nospace(AlarmAction::Activate, 9));
     bench.apply(delete("key 3"));
     bench.apply(compact(12));
+    bench.apply(nospace(AlarmAction::Deactivate, 9));
     bench.apply(put("last", "pending"));
+    bench.apply(nospace(AlarmAction::Activate, 8));
     bench
+}
+
+fn nospace(action: AlarmAction, member_id: u64) -> Command {
+    Command::Alarm(AlarmRequest {
+        action: action.into(),
+        member_id,
+        alarm: AlarmType::Nospace.into(),
+    })
 }
 
 #[test]
@@ -46,6 +70,10 @@ fn a_snapshot_gives_the_same_store() {
     );
     assert_eq!(copy.membership(), bench.store.membership());
     assert_eq!(copy.reader().lease_leases(), bench.store.reader().lease_leases());
+    assert_eq!(copy.reader().auth_hash(), bench.store.reader().auth_hash());
+    assert_eq!(copy.reader().roles(&Who::Nobody).unwrap(), ["role"]);
+    let alarms = copy.reader().alarms(AlarmType::None);
+    assert_eq!(alarms.iter().map(|alarm| alarm.member_id).collect::<Vec<_>>(), [8]);
     assert!(!copy.is_compacting(), "garbage does not travel");
 }
 

@@ -8,12 +8,13 @@ use crate::engine::{Engine, EngineError};
 use crate::hash::Fingerprint;
 use crate::index::Newest;
 use crate::keyspace::{
-    FORMAT, LEASES, LeaseRecord, MEMBERSHIP, META, Meta, RECORDS, UNFINISHED, lease_id, record_revision,
+    ALARMS, AUTH, FORMAT, LEASES, LeaseRecord, MEMBERSHIP, META, Meta, RECORDS, UNFINISHED, lease_id, record_revision,
 };
 use crate::record::{self, Kind};
 use crate::state::State;
 use bytes::Bytes;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 /// Why an engine's state cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,15 +35,15 @@ pub enum OpenError {
     Unfinished,
 }
 
-/// The state in an engine.
-pub(super) fn load(engine: &dyn Engine) -> Result<(State, Garbage), OpenError> {
+/// The state in an engine, what of it is garbage, and the bytes of its records.
+pub(super) fn load(engine: &dyn Engine) -> Result<(State, Garbage, u64), OpenError> {
     if engine.get(UNFINISHED)?.is_some() {
         return Err(OpenError::Unfinished);
     }
     let mut garbage = Garbage::default();
     let Some(meta) = Meta::load(engine)? else {
         refuse_orphans(engine)?;
-        return Ok((State::default(), garbage));
+        return Ok((State::default(), garbage, 0));
     };
     if meta.format != FORMAT {
         return Err(OpenError::Format {
@@ -56,11 +57,18 @@ pub(super) fn load(engine: &dyn Engine) -> Result<(State, Garbage), OpenError> {
         state.leases.set(lease_id(key)?, LeaseRecord::decoded(key, value)?);
         Ok(())
     })?;
+    let mut bytes = 0;
     visit(engine, RECORDS, &mut |key, value| {
+        bytes += u64::from(record::bytes(value));
         restore(&mut state, &mut garbage, key, value)
     })?;
     attach(&mut state);
-    Ok((state, garbage))
+    let auth = Arc::make_mut(&mut state.auth);
+    visit(engine, AUTH, &mut |key, value| auth.load(key, value))?;
+    auth.loaded();
+    let alarms = Arc::make_mut(&mut state.alarms);
+    visit(engine, ALARMS, &mut |key, _| alarms.load(key))?;
+    Ok((state, garbage, bytes))
 }
 
 /// Replays one record.
@@ -74,13 +82,14 @@ fn restore(state: &mut State, garbage: &mut Garbage, key: &[u8], value: &[u8]) -
     }
     let (kind, pair) = record::decode(key, &Bytes::copy_from_slice(value))?;
     let newest = match kind {
-        Kind::Deletion => Newest::deletion(revision),
+        Kind::Deletion => Newest::deletion(revision, record::bytes(value)),
         Kind::Put => Newest {
             revision,
             create: pair.create_revision,
             version: pair.version,
             lease: pair.lease,
             hash: Fingerprint::of(record::hashed(value)),
+            bytes: record::bytes(value),
         },
     };
     if kind == Kind::Put && newest.version < 1 {

@@ -85,6 +85,7 @@ impl Model {
             response,
             events: self.events[first..].to_vec(),
             revision: self.revision,
+            tokens: None,
         }
     }
 
@@ -141,6 +142,9 @@ impl Model {
             Command::Fence { epoch } => {
                 self.fence = *epoch;
                 Ok(Response::Fence(Fencing::Accepted))
+            }
+            Command::Auth(_) | Command::Alarm(_) | Command::As { .. } => {
+                unreachable!("the steps have no users and no alarms; the transcripts do")
             }
         }
     }

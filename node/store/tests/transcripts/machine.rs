@@ -3,12 +3,12 @@
 //! Besides printing, it asserts what holds for every command: a refusal changes nothing, readers see exactly what was
 //! published, events carry the outcome's revision, and commands survive their encoding.
 
-use crate::words;
+use crate::{auth, words};
 use goldenscript::{Argument, Command as Line, Context, Runner};
-use kvorum_api::etcdserverpb::{CompactionRequest, TxnRequest};
+use kvorum_api::etcdserverpb::{AlarmMember, AlarmType, CompactionRequest, TxnRequest};
 use kvorum_store::{
-    Command, Engine, LeaseRemaining, Limits, LogPosition, MemoryEngine, Options, Outcome, ReadError, Refusal, Response,
-    Store, Writes, validate,
+    Command, Engine, Fingerprint, LeaseRemaining, Limits, LogPosition, MemoryEngine, Options, Outcome, ReadError,
+    Refusal, Response, Store, Who, Writes, validate,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -33,6 +33,8 @@ pub(crate) struct Machine {
     store: Store,
     waiting: Option<Writes>,
     index: u64,
+    /// Who gives the command of this line.
+    who: Who,
     transactions: BTreeMap<String, TxnRequest>,
 }
 
@@ -46,19 +48,17 @@ impl Machine {
             store,
             waiting: None,
             index: 0,
+            who: Who::Nobody,
             transactions: BTreeMap::new(),
         }
     }
 
     fn apply(&mut self, command: &Command) -> Answer {
+        let command = &command.clone().given_by(self.who.clone());
         let mut encoded = Vec::new();
         command.encode(&mut encoded);
         assert_eq!(&Command::decode(&encoded[..])?, command);
-        let before = (
-            self.store.revision(),
-            self.store.hash(),
-            self.store.reader().compacted(),
-        );
+        let before = self.state();
         let at = self.next();
         let outcome = self.store.apply(at, command)?;
         assert_eq!(
@@ -67,11 +67,7 @@ impl Machine {
             "nothing is visible before it is published"
         );
         self.store.publish();
-        let after = (
-            self.store.revision(),
-            self.store.hash(),
-            self.store.reader().compacted(),
-        );
+        let after = self.state();
         assert_eq!(outcome.revision, after.0);
         assert_eq!(self.store.reader().revision(), after.0);
         assert_eq!(
@@ -85,6 +81,14 @@ impl Machine {
         self.keep();
         self.check();
         Ok(words::outcome(&outcome))
+    }
+
+    /// Everything that a refused command must leave alone.
+    fn state(&self) -> (i64, Fingerprint, i64, (u64, Fingerprint), Vec<AlarmMember>) {
+        let reader = self.store.reader();
+        let alarms = reader.alarms(AlarmType::None);
+        let (revision, hash) = (self.store.revision(), self.store.hash());
+        (revision, hash, reader.compacted(), reader.auth_hash(), alarms)
     }
 
     fn next(&mut self) -> LogPosition {
@@ -107,13 +111,14 @@ impl Machine {
             }
             Mode::Reopened => {
                 self.settle();
-                let hash = self.store.hash();
+                let (hash, bytes) = (self.store.hash(), self.store.reader().bytes());
                 self.store = open(&self.engine);
                 assert_eq!(
                     self.store.hash(),
                     hash,
                     "the hash is the same when the state is read back"
                 );
+                assert_eq!(self.store.reader().bytes(), bytes, "no byte is lost from the count");
                 assert_eq!(self.store.applied().map(|at| at.index), Some(self.index));
             }
         }
@@ -138,6 +143,15 @@ impl Machine {
         let pairs = view.range(&words::everything()).unwrap();
         assert_eq!(pairs.count, pairs.kvs.len() as i64);
         assert_eq!(view.keys() as i64, pairs.count);
+        if self.mode == Mode::Reopened {
+            let mut bytes = 0;
+            let counted = self.engine.scan(&[0x20]..&[0x21], &mut |key, value| {
+                bytes += (key.len() + value.len()) as u64;
+                ControlFlow::Continue(())
+            });
+            counted.unwrap();
+            assert_eq!(self.store.reader().bytes(), bytes);
+        }
     }
 
     fn records(&self) -> String {
@@ -185,7 +199,7 @@ impl Machine {
         ) {
             return Ok(words::refused(refusal));
         }
-        let read = validate::is_read_only(&request).then(|| self.store.reader().txn(&request));
+        let read = validate::is_read_only(&request).then(|| self.store.reader().txn_for(&self.who, &request));
         let applied = self.apply(&Command::Txn(request))?;
         if let Some(read) = read {
             // What a reader answers without a log entry must be what the log would have answered.
@@ -193,6 +207,7 @@ impl Machine {
             let outcome = Outcome {
                 response,
                 events: Vec::new(),
+                tokens: None,
                 revision: self.store.revision(),
             };
             assert_eq!(words::outcome(&outcome), applied);
@@ -221,7 +236,10 @@ impl Machine {
         if let Err(refusal) = validate::range(&request) {
             return Ok(words::refused(refusal));
         }
-        let read = self.store.reader().range(&request);
+        let read = self.store.reader().range_for(&self.who, &request);
+        if let Err(ReadError::Refused(refusal)) = read {
+            return Ok(words::refused(refusal));
+        }
         let frozen = self.store.reader().view().range(&request);
         match (read, frozen) {
             (Ok(read), Ok(frozen)) => {
@@ -280,10 +298,17 @@ impl Machine {
 impl Runner for Machine {
     type Command = Line;
 
-    fn run(&mut self, line: &Line, _: &Context) -> Answer {
+    fn run(&mut self, line: &Line, context: &Context) -> Answer {
         let texts: Vec<String> = line.args.iter().map(text).collect();
         let parts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let reader = self.store.reader();
+        self.who = auth::who(context.prefix.as_deref(), reader.auth_status().1)?;
+        if let Some(answer) = auth::read(&reader, &self.who, &line.name, &parts) {
+            return answer;
+        }
+        if let Some(command) = auth::command(&line.name, &parts)? {
+            return self.apply(&command);
+        }
         match line.name.as_str() {
             "put" => self.put(&parts),
             "delete" => self.delete(&parts),

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
 
+mod auth;
 mod machine;
 mod words;
 
@@ -12,7 +13,7 @@ use machine::{Machine, Mode};
 use std::path::Path;
 use test_case::test_matrix;
 
-#[test_matrix(["kv", "txn", "lease", "compact", "range"], [Mode::Behind, Mode::Reopened])]
+#[test_matrix(["kv", "txn", "lease", "compact", "range", "auth", "alarm"], [Mode::Behind, Mode::Reopened])]
 fn transcript(folder: &str, mode: Mode) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts").join(folder);
     let mut scripts: Vec<_> = std::fs::read_dir(folder)

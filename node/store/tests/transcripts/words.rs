@@ -2,6 +2,7 @@
 //!
 //! Keys and values are text; `\0` stands for the zero byte and `\xff` for the highest one.
 
+use crate::auth;
 use bytes::Bytes;
 use kvorum_api::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use kvorum_api::etcdserverpb::range_request::{SortOrder, SortTarget};
@@ -208,7 +209,8 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Err(refusal) => refused(*refusal),
         Ok(response) => self::response(response),
     };
-    answer + &events(&outcome.events)
+    let tokens = outcome.tokens.as_ref().map(auth::tokens).unwrap_or_default();
+    answer + &events(&outcome.events) + &tokens
 }
 
 /// A refusal.
@@ -257,6 +259,9 @@ fn response(response: &Response) -> String {
         Response::LeaseRevoke(revocation) => format!("revoked at {}\n", revision(&revocation.header)),
         Response::LeaseCheckpoint { ttls } => format!("checkpointed {ttls:?}\n"),
         Response::Fence(fencing) => format!("{fencing:?}\n"),
+        Response::Auth => "done\n".into(),
+        Response::Authenticated { index: _ } => "authenticated\n".into(),
+        Response::Alarm(response) => auth::alarms(&response.alarms),
     }
 }
 
