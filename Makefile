@@ -19,9 +19,6 @@ BLACKBOX := --features kvorum-tests/blackbox
 # Test programs that need neither a built node nor a cluster; the tidy test sees that none is forgotten.
 QUICK := tidy model transcripts wal rules snapshots convergence writer
 
-# Test programs beside the unit tests that need neither a built node nor a cluster.
-UNIT_TESTS := tidy model transcripts wal snapshots convergence writer rules
-
 .PHONY: help
 help: ## this list
 	@printf 'Kvorum: make <target>\n\n'

@@ -14,6 +14,7 @@ mod id;
 pub mod json;
 pub mod plain;
 pub mod problem;
+pub mod range;
 
 pub use id::{Id, ParseIdError};
 

@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand, ValueEnum};
 use kvorum_api::authpb::{Permission, permission};
 use kvorum_api::etcdserverpb as pb;
+use kvorum_api::range::{ZERO, prefix_end};
 use kvorum_client::{Client, Error, Repeat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::connection::Connection;
 use super::output::{self, said};
-use super::range::{self, Keys};
+use super::range::Keys;
 use super::with::{Connector, Nothing, With};
 use super::{Failure, view};
 
@@ -209,10 +210,10 @@ fn shown(bytes: &[u8]) -> String {
 
 /// A range, as etcdctl writes it.
 fn span(key: &[u8], end: &[u8]) -> String {
-    if end == b"\0" {
+    if end == ZERO {
         return format!("[{}, <open ended>", shown(key));
     }
-    let prefix = if range::prefix_end(key) == end {
+    let prefix = if prefix_end(key) == end {
         format!(" (prefix {})", shown(key))
     } else {
         String::new()

@@ -15,8 +15,8 @@ use kvorum_api::plain::txn::{
     Condition, Found, Keys, Operation, OperationResult, Relation, Stored, TXN_PATH, Test, Txn, TxnError, TxnResult,
 };
 use kvorum_api::plain::{Deleted, Entry, Text};
+use kvorum_api::range::{first_key, prefix_end};
 
-use super::kv::many::{first, range_end};
 use super::problem::{ProblemResponse, malformed, only};
 use super::query::Query;
 use super::{Edge, body};
@@ -61,7 +61,7 @@ fn request(txn: &Txn) -> Result<pb::TxnRequest, TxnError> {
 fn span(keys: Keys) -> (Bytes, Bytes) {
     match keys {
         Keys::One(key) => (key, Bytes::new()),
-        Keys::Prefix(prefix) => (first(&prefix), range_end(&prefix)),
+        Keys::Prefix(prefix) => (first_key(&prefix), prefix_end(&prefix)),
     }
 }
 

@@ -25,10 +25,10 @@ use kvorum_api::etcdserverpb::{self as pb, watch_request::RequestUnion};
 use kvorum_api::mvccpb::{Event, event::EventType};
 use kvorum_api::plain::{Entry, News, Text, WATCH_PATH};
 use kvorum_api::problem::Problem;
+use kvorum_api::range::{first_key, prefix_end};
 use tokio::time::timeout;
 
 use super::Edge;
-use super::kv::many::{first, range_end};
 use super::problem::{ProblemResponse, malformed, only};
 use super::query::Query;
 use crate::service::Caller;
@@ -95,7 +95,7 @@ fn asked(uri: &Uri) -> Result<pb::WatchCreateRequest, ProblemResponse> {
     let (key, range_end) = match (key, prefix) {
         (Some(key), None) if key.is_empty() => return Err(Refusal::EmptyKey.into()),
         (Some(key), None) => (key, Bytes::new()),
-        (None, Some(prefix)) => (first(&prefix), range_end(&prefix)),
+        (None, Some(prefix)) => (first_key(&prefix), prefix_end(&prefix)),
         (None, None) => {
             return Err(malformed(
                 "the parameter key or the parameter prefix is needed; an empty prefix means every key",

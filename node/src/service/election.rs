@@ -6,12 +6,13 @@ use kvorum_api::error::{Failure, Refusal};
 use kvorum_api::etcdserverpb as pb;
 use kvorum_api::mvccpb::KeyValue;
 use kvorum_api::mvccpb::event::EventType;
+use kvorum_api::range::prefix_end;
 use kvorum_api::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse,
     ResignRequest, ResignResponse,
 };
 
-use super::turns::{Asked, delete_if_created_at, end_of, first_of, next, put_if_created_at};
+use super::turns::{Asked, delete_if_created_at, first_of, next, put_if_created_at};
 use super::{Caller, Service};
 use crate::watch::Session;
 
@@ -158,7 +159,7 @@ impl Observer {
             if let Some(leader) = answer.kvs.into_iter().next() {
                 return self.follow(answer.header, leader, revision + 1).await;
             }
-            let (prefix, end) = (self.prefix.clone(), end_of(&self.prefix));
+            let (prefix, end) = (self.prefix.clone(), prefix_end(&self.prefix));
             let mut session = self.service.watch_here(&self.caller, prefix, end, revision + 1).await?;
             // Whatever happens below the prefix, the keys there are looked at again.
             next(&mut session).await?;

@@ -19,6 +19,7 @@ use kvorum_api::etcdserverpb::watch_request::RequestUnion;
 use kvorum_api::etcdserverpb::{self as pb};
 use kvorum_api::mvccpb::KeyValue;
 use kvorum_api::mvccpb::event::EventType;
+use kvorum_api::range::prefix_end;
 
 use super::{Caller, Service};
 use crate::watch::Session;
@@ -232,21 +233,12 @@ pub(super) fn put_if_created_at(key: &Bytes, revision: i64, value: Bytes, lease:
 pub(super) fn first_of(prefix: &Bytes) -> pb::RangeRequest {
     pb::RangeRequest {
         key: prefix.clone(),
-        range_end: end_of(prefix),
+        range_end: prefix_end(prefix),
         limit: 1,
         sort_order: SortOrder::Ascend.into(),
         sort_target: SortTarget::Create.into(),
         ..Default::default()
     }
-}
-
-/// Where the keys below a prefix end; it ends in a slash, whose byte has a next one.
-pub(super) fn end_of(prefix: &Bytes) -> Bytes {
-    let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end.into()
 }
 
 fn one(key: &Bytes) -> pb::RangeRequest {

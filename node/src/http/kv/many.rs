@@ -6,6 +6,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Uri;
 use kvorum_api::etcdserverpb::{self as pb, request_op::Request as Operation, response_op};
 use kvorum_api::plain::{Deleted, Entry, KV_PATH, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
+use kvorum_api::range::{first_key, prefix_end};
 
 use super::{Reading, operation, revision};
 use crate::http::Edge;
@@ -27,9 +28,9 @@ struct Asked {
 pub async fn list(State(edge): State<Edge>, caller: Caller, uri: Uri) -> Answer<Json<Page>> {
     let asked = Asked::of(&uri)?;
     // One transaction, so that the count of all and the pairs of this page belong to one revision.
-    let mut count = asked.reading.range(first(&asked.prefix), range_end(&asked.prefix));
+    let mut count = asked.reading.range(first_key(&asked.prefix), prefix_end(&asked.prefix));
     count.count_only = true;
-    let mut pairs = asked.reading.range(asked.start(), range_end(&asked.prefix));
+    let mut pairs = asked.reading.range(asked.start(), prefix_end(&asked.prefix));
     pairs.limit = i64::from(asked.limit);
     let success = vec![
         operation(Operation::RequestRange(count)),
@@ -76,7 +77,7 @@ pub async fn remove(State(edge): State<Edge>, caller: Caller, uri: Uri) -> Answe
     let prefix = query.bytes("prefix")?;
     query.finish()?;
     let prefix = prefix.ok_or_else(|| malformed("the parameter prefix is needed; empty means every key"))?;
-    let (key, range_end) = (first(&prefix), range_end(&prefix));
+    let (key, range_end) = (first_key(&prefix), prefix_end(&prefix));
     let answer = edge
         .service
         .delete_range(
@@ -119,7 +120,7 @@ impl Asked {
     fn start(&self) -> Bytes {
         match self.after.as_ref().filter(|after| **after >= self.prefix) {
             Some(after) => following(after),
-            None => first(&self.prefix),
+            None => first_key(&self.prefix),
         }
     }
 
@@ -133,15 +134,6 @@ impl Asked {
     }
 }
 
-/// The smallest key with this prefix. No key is empty, so for an empty prefix it is the smallest key there can be.
-pub fn first(prefix: &Bytes) -> Bytes {
-    if prefix.is_empty() {
-        Bytes::from_static(b"\0")
-    } else {
-        prefix.clone()
-    }
-}
-
 /// The smallest key after `key`.
 fn following(key: &[u8]) -> Bytes {
     let mut next = BytesMut::with_capacity(key.len() + 1);
@@ -150,31 +142,10 @@ fn following(key: &[u8]) -> Bytes {
     next.freeze()
 }
 
-/// etcd's end of a prefix: its last byte plus one; bytes that cannot grow are dropped, and `\0` means "to the end".
-pub fn range_end(prefix: &[u8]) -> Bytes {
-    let grows = prefix.iter().rposition(|byte| *byte < u8::MAX);
-    match grows {
-        Some(at) => {
-            let mut end = prefix[..=at].to_vec();
-            end[at] += 1;
-            end.into()
-        }
-        None => Bytes::from_static(b"\0"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use test_case::test_case;
-
-    #[test_case(b"a", b"b"; "one letter")]
-    #[test_case(b"a\xff", b"b"; "cannot grow at the end")]
-    #[test_case(b"\xff\xff", b"\0"; "cannot grow at all")]
-    #[test_case(b"", b"\0"; "everything")]
-    fn ends(prefix: &[u8], expected: &[u8]) {
-        assert_eq!(range_end(prefix), expected);
-    }
 
     #[test]
     fn pages_follow_each_other() {
