@@ -14,6 +14,8 @@ const BCRYPT_COST_MIN: u32 = 4;
 const BCRYPT_COST_MAX: u32 = 31;
 /// How long a simple token lives unused, as in etcd.
 const SIMPLE_TTL_S_DEFAULT: u64 = 300;
+/// Longest life of an unused simple token: it is added to the present time, which has an end.
+const SIMPLE_TTL_S_MAX: u64 = duration::DURATION_MAX.as_secs();
 /// How long a signed token lives, as in etcd.
 const JWT_TTL_DEFAULT: Duration = Duration::from_mins(5);
 
@@ -57,6 +59,10 @@ pub(super) fn auth(settings: &Settings) -> Result<AuthSettings, ConfigError> {
     if !(BCRYPT_COST_MIN..=BCRYPT_COST_MAX).contains(&bcrypt_cost) {
         let reason = format!("{bcrypt_cost} is outside {BCRYPT_COST_MIN} to {BCRYPT_COST_MAX}");
         return Err(ConfigError::new("--bcrypt-cost", reason));
+    }
+    if let Some(ttl) = settings.auth_token_ttl.filter(|ttl| *ttl > SIMPLE_TTL_S_MAX) {
+        let reason = format!("{ttl} is too long: at most {SIMPLE_TTL_S_MAX} seconds are allowed");
+        return Err(ConfigError::new("--auth-token-ttl", reason));
     }
     Ok(AuthSettings {
         token: token(settings).map_err(|reason| ConfigError::new("--auth-token", reason))?,
@@ -143,6 +149,21 @@ mod tests {
             ttl: Duration::from_mins(10),
         };
         assert_eq!(parsed(text), Ok(TokenSettings::Jwt(expected)));
+    }
+
+    #[test_case(9_223_372_036 => Ok(9_223_372_036); "longest")]
+    #[test_case(0 => Ok(1); "none at all")]
+    #[test_case(9_223_372_037 => Err("--auth-token-ttl: 9223372037 is too long: at most 9223372036 seconds are allowed".to_owned()); "longer")]
+    #[test_case(u64::MAX => Err("--auth-token-ttl: 18446744073709551615 is too long: at most 9223372036 seconds are allowed".to_owned()); "cannot be added to the present time")]
+    fn life_of_simple_tokens(seconds: u64) -> Result<u64, String> {
+        let settings = Settings {
+            auth_token_ttl: Some(seconds),
+            ..Settings::default()
+        };
+        match auth(&settings).map_err(|error| error.to_string())?.token {
+            TokenSettings::Simple { ttl } => Ok(ttl.as_secs()),
+            TokenSettings::Jwt(_) => unreachable!("nobody asked for signed tokens"),
+        }
     }
 
     #[test_case("", "\"\": simple, or jwt with options, is allowed"; "empty")]
