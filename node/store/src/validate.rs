@@ -13,6 +13,10 @@ use kvorum_api::etcdserverpb::{
     DeleteRangeRequest, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
 
+/// Most transactions inside each other. Protocol buffers nest a hundred levels, of which each of them takes two, and its
+/// answer one more than its request: what is taken must have an answer that can be read. JSON allows hardly more either.
+const TXN_DEPTH_MAX: usize = 40;
+
 /// Limits that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -75,7 +79,7 @@ pub fn delete_range(request: &DeleteRangeRequest) -> Result<(), Refusal> {
 
 /// Checks a transaction, nested ones included.
 pub fn txn(request: &TxnRequest, limits: &Limits) -> Result<(), Refusal> {
-    txn_within(request, limits.txn_ops_max)?;
+    txn_within(request, limits.txn_ops_max, TXN_DEPTH_MAX)?;
     // After the bound on operations, because this compares them with each other.
     overlap::check(&request.success)?;
     overlap::check(&request.failure)
@@ -114,7 +118,7 @@ fn ranges(request: &TxnRequest) -> impl Iterator<Item = Option<&RangeRequest>> {
         })
 }
 
-fn txn_within(request: &TxnRequest, operations_max: usize) -> Result<(), Refusal> {
+fn txn_within(request: &TxnRequest, operations_max: usize, depth_max: usize) -> Result<(), Refusal> {
     let operations = request
         .compare
         .len()
@@ -130,15 +134,18 @@ fn txn_within(request: &TxnRequest, operations_max: usize) -> Result<(), Refusal
         .success
         .iter()
         .chain(&request.failure)
-        .try_for_each(|operation| self::operation(operation, left))
+        .try_for_each(|operation| self::operation(operation, left, depth_max))
 }
 
-fn operation(operation: &RequestOp, operations_max: usize) -> Result<(), Refusal> {
+fn operation(operation: &RequestOp, operations_max: usize, depth_max: usize) -> Result<(), Refusal> {
     match &operation.request {
         Some(Request::RequestRange(request)) => range(request),
         Some(Request::RequestPut(request)) => put(request),
         Some(Request::RequestDeleteRange(request)) => delete_range(request),
-        Some(Request::RequestTxn(request)) => txn_within(request, operations_max),
+        Some(Request::RequestTxn(request)) => {
+            let depth_left = depth_max.checked_sub(1).ok_or(Refusal::TooManyOps)?;
+            txn_within(request, operations_max, depth_left)
+        }
         None => Err(Refusal::KeyNotFound),
     }
 }

@@ -81,10 +81,27 @@ fn sizes() {
 
 #[test]
 fn nested_operations_use_what_is_left() {
-    let deep = (0..128).fold(then(Vec::new()), |inner, _| then(vec![nested(inner)]));
-    assert_eq!(txn(&deep, &Limits::default()), Ok(()));
+    let limits = Limits {
+        txn_ops_max: 10,
+        ..Limits::default()
+    };
+    let deep = (0..10).fold(then(Vec::new()), |inner, _| then(vec![nested(inner)]));
+    assert_eq!(txn(&deep, &limits), Ok(()));
     let deeper = then(vec![nested(then(vec![nested(deep)]))]);
-    assert_eq!(txn(&deeper, &Limits::default()), Err(Refusal::TooManyOps));
+    assert_eq!(txn(&deeper, &limits), Err(Refusal::TooManyOps));
+    assert_eq!(txn(&deeper, &Limits::default()), Ok(()));
+}
+
+#[test]
+fn a_transaction_too_deep_for_its_answer_to_be_read_is_refused() {
+    let deep = |depth| (0..depth).fold(then(vec![set()]), |inner, _| then(vec![nested(inner)]));
+    assert_eq!(txn(&deep(40), &Limits::default()), Ok(()));
+    assert_eq!(txn(&deep(41), &Limits::default()), Err(Refusal::TooManyOps));
+    let limits = Limits {
+        txn_ops_max: 100_000,
+        ..Limits::default()
+    };
+    assert_eq!(txn(&deep(41), &limits), Err(Refusal::TooManyOps));
 }
 
 #[test_case(then(vec![]), true, false; "empty: nothing allows an old answer")]
