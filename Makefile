@@ -17,7 +17,7 @@ STEP := $(SCRIPTS)/step
 # same set of packages, keeps cargo from building any dependency a second time with other features.
 BLACKBOX := --features kvorum-tests/blackbox
 # Test programs that need neither a built node nor a cluster; the tidy test sees that none is forgotten.
-QUICK := tidy model transcripts wal rules snapshots convergence writer
+QUICK := tidy model transcripts wal rules snapshots convergence writer fuzz
 
 .PHONY: help
 help: ## this list

@@ -130,7 +130,7 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn text(identity: &Identity) -> String {
+pub(super) fn text(identity: &Identity) -> String {
     let cluster = identity.cluster_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let body = format!(
         "{HEADING}\ncluster {cluster}\nmember {}\nname {}\n",
@@ -140,7 +140,7 @@ fn text(identity: &Identity) -> String {
 }
 
 /// The inverse of [`text`], or what is wrong.
-fn parse(text: &str) -> Result<Identity, String> {
+pub(super) fn parse(text: &str) -> Result<Identity, String> {
     let heading = text.lines().next().unwrap_or_default();
     if heading != HEADING {
         return Err(format!("it begins with {heading:?}, not {HEADING:?}"));

@@ -167,3 +167,30 @@ fn drawn_ids_are_positive_everywhere() {
     }
     assert_ne!(draw_member_id().unwrap(), draw_member_id().unwrap());
 }
+
+#[test]
+fn fuzz_a_file_is_the_identity_that_was_written_or_an_error() {
+    let written = Identity {
+        cluster_id: Some(id(7)),
+        member_id: id(9),
+        name: "n0".into(),
+    };
+    let text = file::text(&written);
+    let inputs = kvorum_fuzz::mutated(vec![text.clone().into_bytes()]);
+    kvorum_fuzz::run("identity files", 2_000, inputs, |bytes| {
+        match file::parse(&String::from_utf8_lossy(&bytes)) {
+            Ok(read) => assert_eq!(read, written),
+            Err(reason) => assert!(!reason.is_empty()),
+        }
+    });
+    // With a checksum that is right, so that what it covers is read.
+    let pieces = ["cluster ", "member ", "name ", "\n", "-", "7", "0", "n0", "crc32c "];
+    kvorum_fuzz::run("identity files of pieces", 2_000, kvorum_fuzz::text(&pieces), |lines| {
+        let heading = text.lines().next().unwrap();
+        let body = format!("{heading}\n{lines}\n");
+        let sealed = format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        if let Ok(read) = file::parse(&sealed) {
+            assert_eq!(file::parse(&file::text(&read)), Ok(read));
+        }
+    });
+}

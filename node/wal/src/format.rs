@@ -282,4 +282,55 @@ mod tests {
             assert!(SegmentHeader::decode(&bad).is_err(), "bit {bit}");
         }
     }
+
+    #[test]
+    fn fuzz_a_record_is_the_one_that_was_written_or_an_error() {
+        let good = record(b"some payload of a record, longer than a sector's remainder");
+        let inputs = kvorum_fuzz::mutated(vec![good.clone()]);
+        kvorum_fuzz::run("records in a segment", 5_000, inputs, |bytes| {
+            match decode_record(HOME, 1024, &bytes) {
+                Ok(found) => assert_eq!(bytes[..footprint(found.head.len) as usize], good),
+                Err(reason) => assert!(!reason.is_empty()),
+            }
+        });
+        // With a head that is right about a payload that is not: any length, any group.
+        let head = (
+            proptest::prelude::any::<(u32, u32, u16, u16, u32)>(),
+            kvorum_fuzz::bytes(64),
+        );
+        kvorum_fuzz::run(
+            "heads that lie",
+            5_000,
+            head,
+            |((len, group, tag, holes, checksum), rest)| {
+                let head = Head {
+                    len,
+                    group,
+                    tag,
+                    holes,
+                    checksum,
+                };
+                let bytes = [&head.encode(HOME, 1024)[..], &rest].concat();
+                assert!(
+                    decode_record(HOME, 1024, &bytes).is_err() || crc32c::crc32c(&rest[..len as usize]) == checksum
+                );
+            },
+        );
+    }
+
+    #[test]
+    fn fuzz_a_segment_header_is_the_one_that_was_written_or_an_error() {
+        let header = SegmentHeader {
+            home: HOME,
+            capacity: 4096,
+        };
+        let inputs = kvorum_fuzz::mutated(vec![header.encode()[..48].to_vec()]);
+        kvorum_fuzz::run("segment headers", 5_000, inputs, |mut bytes| {
+            bytes.resize(SEGMENT_HEADER_BYTES as usize, 0);
+            let sector = bytes.try_into().unwrap();
+            if let Ok(found) = SegmentHeader::decode(&sector) {
+                assert_eq!(found, header);
+            }
+        });
+    }
 }

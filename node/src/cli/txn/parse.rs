@@ -177,4 +177,29 @@ mod tests {
     fn nonsense_is_named_with_its_line(text: &str, expected: &str) {
         assert_eq!(txn(text).unwrap_err(), expected);
     }
+
+    #[test]
+    fn fuzz_any_text_is_a_transaction_or_an_error_that_names_its_line() {
+        let pieces = [
+            "mod", "value", "lease", "(", ")", "\"", "'", "\\", "=", "!=", ">", "<", "\n", "\n\n", " ", "put", "get",
+            "del", "--prefix", "--lease", "--", "=", "-", "a", "\u{e9}",
+        ];
+        kvorum_fuzz::run(
+            "transactions of the command line",
+            1_000,
+            kvorum_fuzz::text(&pieces),
+            |text| {
+                if let Err(reason) = txn(&text) {
+                    assert!(reason.starts_with("line "), "{reason}");
+                }
+            },
+        );
+        let valid = "mod(\"a b\") > \"0\"\nvalue(\"c\") != \"x\\\"y\"\nlease(\"c\") = \"beef\"\n\nput a 'b c' --lease=7\n\nget a --prefix\ndel \"q\"\n";
+        let mutated = kvorum_fuzz::mutated(vec![valid.as_bytes().to_vec()]);
+        kvorum_fuzz::run("transactions that were valid", 1_000, mutated, |bytes| {
+            if let Err(reason) = txn(&String::from_utf8_lossy(&bytes)) {
+                assert!(reason.starts_with("line "), "{reason}");
+            }
+        });
+    }
 }

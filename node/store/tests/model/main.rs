@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
 
 mod model;
+mod refusals;
 mod steps;
 
 use kvorum_api::etcdserverpb::RangeRequest;

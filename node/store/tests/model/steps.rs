@@ -38,7 +38,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn command() -> impl Strategy<Value = Command> {
+pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         8 => put().prop_map(Command::Put),
         4 => delete().prop_map(Command::DeleteRange),
