@@ -49,6 +49,7 @@ test: ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing
 blackbox: ## real node processes: compatibility, faults, linearizability, side by side with etcd
 	@$(STEP) binaries -- $(MAKE) binaries
 	@$(STEP) etcd -- $(SCRIPTS)/etcd
+	@$(STEP) etcd-client -- $(SCRIPTS)/etcd-client
 	@$(STEP) blackbox -- $(SCRIPTS)/blackbox
 
 .PHONY: openapi

@@ -14,6 +14,7 @@ mod alarms;
 mod auth;
 mod certificates;
 mod cli;
+mod clients;
 mod concurrency;
 mod crash;
 mod differential;
