@@ -187,6 +187,10 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, BadId> {
                 let bad = || BadId { text: text.to_owned() };
+                // Asked first, because the standard parser would take a leading plus sign.
+                if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(bad());
+                }
                 let number = u64::from_str_radix(text, 16).map_err(|_| bad())?;
                 match Self::new(number) {
                     Some(id) if text.len() == 16 && id.get() == number => Ok(id),
@@ -264,6 +268,7 @@ mod tests {
     #[test_case("0000000000000000", false; "zero")]
     #[test_case("8000000000000001", false; "bit 63")]
     #[test_case("a1", false; "short")]
+    #[test_case("+0000000000000a1", false; "a sign")]
     #[test_case("zzzzzzzzzzzzzzzz", false; "not hexadecimal")]
     fn ids(text: &str, good: bool) {
         assert_eq!(
