@@ -11,6 +11,7 @@ use kvorum::auth::jwt::{Algorithm, Jwt};
 use kvorum::auth::simple::Shown;
 use kvorum::config::{Config, JwtSettings, Settings, TokenSettings};
 use kvorum::duration;
+use kvorum::http::kv::conditions::{self, Condition};
 use kvorum::http::query::{self, Query};
 use kvorum::raft::forward::{Ask, Change, Reply};
 use kvorum::raft::frame::{self, Channel, Greeting, Hello};
@@ -73,6 +74,30 @@ fn queries() {
         for (_, value) in &pairs {
             assert_eq!(query::decode_path(&query::encode(value)), value);
         }
+    });
+}
+
+#[test]
+fn conditions_of_requests() {
+    let pieces = ["\"", "7", "0", "-", "W/", ",", "*", " ", "9223372036854775808", "+"];
+    let inputs = (text(&pieces), text(&pieces), 1..9_i64);
+    fuzz::run("conditions", 2_000, inputs, |(matching, none_matching, revision)| {
+        let mut headers = http::HeaderMap::new();
+        for (name, text) in [
+            (http::header::IF_MATCH, matching),
+            (http::header::IF_NONE_MATCH, none_matching),
+        ] {
+            if let Some(value) = text.and_then(|text| http::HeaderValue::from_str(&text).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        if let Ok(Condition::At(revision)) = Condition::of_write(&headers) {
+            assert!(revision > 0);
+        }
+        let _ = conditions::unchanged(&headers, revision);
+        headers.clear();
+        headers.insert(http::header::IF_MATCH, conditions::tag(revision).parse().unwrap());
+        assert_eq!(Condition::of_write(&headers).unwrap(), Condition::At(revision));
     });
 }
 
@@ -236,6 +261,25 @@ fn settings_make_a_config_that_can_be_run_or_an_error_that_names_the_flag() {
                 assert!(times.iter().all(|time| can_be_waited_for(*time)), "{times:?}");
             }
             Err(error) => assert!(error.flag.starts_with("--") && !error.reason.is_empty()),
+        }
+    });
+}
+
+#[test]
+fn files_of_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.yaml");
+    let valid = b"name: n0\nmax-txn-ops: 7\nclient-cert-auth: true\nlisten-client-urls: http://127.0.0.1:1\n".to_vec();
+    // References in references are how YAML grows without end.
+    let growing = b"a: &a [x, x]\nb: &b [*a, *a]\nname: [*b, *b]\n".to_vec();
+    fuzz::run("files of settings", 500, fuzz::mutated(vec![valid, growing]), |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        let settings = Settings {
+            config_file: Some(path.clone()),
+            ..Settings::default()
+        };
+        if let Err(error) = settings.with_file() {
+            assert!(error.to_string().contains("settings.yaml"), "{error}");
         }
     });
 }

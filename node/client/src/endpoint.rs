@@ -86,4 +86,19 @@ mod tests {
         let parsed = Endpoint::parse(text, "https").ok().map(|endpoint| endpoint.to_string());
         assert_eq!(parsed.as_deref(), expected);
     }
+
+    #[test]
+    fn fuzz_any_text_is_an_endpoint_that_can_be_asked_or_an_error() {
+        let pieces = [
+            "http", "https", "://", ":", "/", "@", "?", "#", "[", "]", "::1", "a", "2379", "%", " ", ",", "*",
+        ];
+        kvorum_fuzz::run("endpoints", 2_000, kvorum_fuzz::text(&pieces), |text| {
+            if let Ok(endpoint) = Endpoint::parse(&text, "https") {
+                let again = Endpoint::parse(&endpoint.to_string(), "http").ok();
+                assert_eq!(again.as_ref(), Some(&endpoint), "{text:?}");
+                let uri = endpoint.uri(PathAndQuery::from_static("/v3/kv/range"));
+                assert_eq!(uri.to_string(), format!("{endpoint}/v3/kv/range"));
+            }
+        });
+    }
 }
