@@ -8,6 +8,7 @@
 
 mod alarm;
 mod auth;
+mod bench;
 mod compact;
 mod completion;
 mod connection;
@@ -32,7 +33,7 @@ mod view;
 mod watch;
 mod with;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -97,6 +98,8 @@ pub enum Command {
     User(user::User),
     /// Roles and what they allow.
     Role(role::Role),
+    /// Put load on a cluster, and say how fast it was answered. It writes keys, and removes them at the end.
+    Bench(Box<bench::Bench>),
     /// Print the completions for a shell.
     #[command(after_long_help = completion::EXAMPLES)]
     Completion(completion::Completion),
@@ -105,9 +108,7 @@ pub enum Command {
 /// Carries out a command. `before` are the flags that stood before its name; those after it win. `program` is the whole
 /// command line, for completions.
 pub fn run(before: Global, command: Command, program: clap::Command) -> ExitCode {
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let result = runtime(&command)
         .map_err(Failure::Runtime)
         .and_then(|runtime| runtime.block_on(dispatch(before, command, program)));
     let Err(failure) = result else {
@@ -118,6 +119,15 @@ pub fn run(before: Global, command: Command, program: clap::Command) -> ExitCode
         let _ = writeln!(std::io::stderr(), "Error: {message}");
     }
     ExitCode::from(failure.exit_code())
+}
+
+/// One thread is enough to ask and wait; load takes all there are.
+fn runtime(command: &Command) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = match command {
+        Command::Bench(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn dispatch(before: Global, command: Command, program: clap::Command) -> Result<(), Failure> {
@@ -141,6 +151,7 @@ async fn dispatch(before: Global, command: Command, program: clap::Command) -> R
         Command::Auth(auth) => auth::run(auth, &connector).await,
         Command::User(user) => user::run(user, &connector).await,
         Command::Role(role) => role::run(role, &connector).await,
+        Command::Bench(bench) => bench::run(*bench, &connector).await,
         Command::Completion(completion) => completion::run(&completion, program),
     }
 }

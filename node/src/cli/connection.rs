@@ -92,6 +92,8 @@ impl Global {
 /// A client, and how to print what it brings.
 pub(super) struct Connection {
     pub(super) client: Client,
+    /// What the client was made of, for those who need another kind of client.
+    pub(super) config: Config,
     pub(super) format: Format,
 }
 
@@ -139,7 +141,7 @@ impl Connection {
             (None, _, _) => return Err(Failure::Usage("--cert and --key need --cacert as well".to_owned())),
             (Some(_), _, _) => return Err(Failure::Usage("--cert and --key go together".to_owned())),
         };
-        let client = Client::new(Config {
+        let config = Config {
             endpoints: settings
                 .endpoints
                 .clone()
@@ -147,9 +149,10 @@ impl Connection {
             tls,
             timeout: settings.command_timeout.unwrap_or(TIMEOUT_DEFAULT),
             token,
-        })?;
+        };
         Ok(Self {
-            client,
+            client: Client::new(config.clone())?,
+            config,
             format: settings.write_out.unwrap_or_default(),
         })
     }

@@ -35,6 +35,9 @@ pub enum Failure {
     /// What was asked for cannot be had; the sentence says why.
     #[error("{0}")]
     Refused(String),
+    /// The cluster cannot be reached or does not answer in time; the sentence says more.
+    #[error("{0}")]
+    Unavailable(String),
     /// A command that was run ended with this exit code, and has said what there is to say.
     #[error("the command ended with exit code {0}")]
     Ended(u8),
@@ -66,7 +69,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::File { .. } | Self::Setup(_) => USAGE,
             Self::Request(error) if error.is_unavailable() => UNAVAILABLE,
-            Self::Unhealthy => UNAVAILABLE,
+            Self::Unhealthy | Self::Unavailable(_) => UNAVAILABLE,
             // The reader has seen enough, as `head` does; that is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Ended(code) => *code,
@@ -91,6 +94,7 @@ impl Failure {
             | Self::File { .. }
             | Self::Setup(_)
             | Self::Unhealthy
+            | Self::Unavailable(_)
             | Self::Output(_)
             | Self::Encoding(_)
             | Self::Runtime(_) => Some(chain(self)),

@@ -75,7 +75,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Consistency {
+pub(super) enum Consistency {
     #[value(name = "l")]
     Linearizable,
     #[value(name = "s")]

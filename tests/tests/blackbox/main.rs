@@ -15,6 +15,7 @@ mod auth;
 mod certificates;
 mod cli;
 mod clients;
+mod cli_bench;
 mod concurrency;
 mod crash;
 mod differential;
