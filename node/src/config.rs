@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::duration;
 pub use auth::{AuthSettings, JwtSettings, TokenSettings};
-pub use cluster::{Bootstrap, InitialMember, added_member_id};
+pub use cluster::{Bootstrap, Founding, InitialMember, added_member_id};
 pub use settings::{Settings, SettingsError};
 pub use space::Space;
 pub use urls::{Advertised, Listen, Scheme};

@@ -12,6 +12,7 @@
 //! | `lease` | the lease clock, keepalives in batches, the end of what has expired |
 //! | `watch` | who is told of which event: the hub, its feed, and a session for each stream of watches |
 //! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
+//! | `restore` | a data directory for a new cluster, made of a backup |
 //!
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
@@ -28,6 +29,7 @@ pub mod lease;
 pub mod metrics;
 pub mod raft;
 pub mod recovery;
+pub mod restore;
 pub mod server;
 pub mod service;
 pub mod situation;

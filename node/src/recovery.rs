@@ -23,8 +23,10 @@ use crate::raft::log_store::LogStore;
 use crate::raft::snapshots::SnapshotDir;
 use crate::sled_engine::{self, SledEngine, Trust};
 
-const LOG: &str = "wal";
-const SNAPSHOTS: &str = "snap";
+/// Folder of the log in the data directory.
+pub(crate) const LOG: &str = "wal";
+/// Folder of the snapshots in the data directory.
+pub(crate) const SNAPSHOTS: &str = "snap";
 const ENGINE: &str = "engine";
 
 /// The recovered parts of a member.

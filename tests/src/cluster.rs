@@ -96,6 +96,17 @@ impl Cluster {
 
     /// As [`Cluster::plain`], with more flags for every member.
     pub async fn plain_with(count: usize, flags: &[&str]) -> Cluster {
+        let mut cluster = Cluster::founders(count, flags);
+        for index in 0..count {
+            cluster.start(index);
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    /// `count` members in plain text that are to form a cluster by `--initial-cluster`; none of them runs yet.
+    #[must_use]
+    pub fn founders(count: usize, flags: &[&str]) -> Cluster {
         let mut cluster = Cluster::empty(None);
         for index in 0..count {
             cluster.place(&format!("n{index}"));
@@ -120,10 +131,6 @@ impl Cluster {
                 .extend(["--initial-cluster-token".to_owned(), token.clone()]);
             member.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         }
-        for index in 0..count {
-            cluster.start(index);
-        }
-        cluster.ready().await;
         cluster
     }
 
@@ -133,9 +140,7 @@ impl Cluster {
     /// When the cluster has no member yet.
     pub fn joining(&mut self, name: &str) -> usize {
         let index = self.place(name);
-        let first = &self.members[0].arguments;
-        let token = first.iter().position(|argument| argument == "--initial-cluster-token");
-        let token = first[token.expect("the first member was given a token") + 1].clone();
+        let token = self.members[0].argument("--initial-cluster-token").clone();
         let member = &mut self.members[index];
         member.arguments = member.common("http");
         let more = ["--initial-cluster-state", "existing", "--initial-cluster-token", &token];
@@ -390,6 +395,16 @@ impl Member {
             arguments.extend(["--log-level".to_owned(), level]);
         }
         arguments
+    }
+
+    /// The value of a flag on its command line.
+    ///
+    /// # Panics
+    /// When it has no such flag.
+    pub fn argument(&mut self, flag: &str) -> &mut String {
+        let place = self.arguments.iter().position(|argument| argument == flag);
+        let place = place.unwrap_or_else(|| panic!("{} has no {flag}", self.name));
+        &mut self.arguments[place + 1]
     }
 
     /// Writes a file into one of the member's folders so that a reader sees the old text or the new one, never a part.

@@ -49,6 +49,9 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A snapshot cannot be restored.
+    #[error(transparent)]
+    Restore(Box<crate::restore::RestoreError>),
     /// Some endpoints are not healthy; each was reported on its own.
     #[error("unhealthy cluster")]
     Unhealthy,
@@ -76,6 +79,7 @@ impl Failure {
             Self::Request(_)
             | Self::Refused(_)
             | Self::Write { .. }
+            | Self::Restore(_)
             | Self::Output(_)
             | Self::Encoding(_)
             | Self::Runtime(_) => REFUSED,
@@ -93,6 +97,7 @@ impl Failure {
             | Self::Write { .. }
             | Self::File { .. }
             | Self::Setup(_)
+            | Self::Restore(_)
             | Self::Unhealthy
             | Self::Unavailable(_)
             | Self::Output(_)

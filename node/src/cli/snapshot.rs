@@ -1,6 +1,8 @@
-//! `kvorum snapshot save | status`.
+//! `kvorum snapshot save | status | restore`.
 //!
 //! Must keep true: under the name asked for there is either a whole, synced snapshot or what was there before.
+
+mod restore;
 
 use std::fs::{self, File};
 use std::io::{BufReader, IsTerminal as _, Write as _};
@@ -42,6 +44,9 @@ enum SnapshotCommand {
     /// Check a snapshot and show what it holds.
     #[command(after_long_help = STATUS)]
     Status(With<Place>),
+    /// Make a data directory for a member of a new cluster.
+    #[command(after_long_help = restore::EXAMPLES)]
+    Restore(Box<With<restore::Restore>>),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -64,6 +69,7 @@ struct Contents {
 pub(super) async fn run(snapshot: Snapshot, connector: &Connector) -> Result<(), Failure> {
     match snapshot.command {
         SnapshotCommand::Save(with) => save(&with.arguments.file, &connector.open(with.global).await?).await,
+        SnapshotCommand::Restore(with) => restore::run(*with, connector).await,
         SnapshotCommand::Status(With { arguments, global }) => status(&arguments.file, global, connector),
     }
 }
@@ -88,7 +94,7 @@ async fn save(path: &Path, connection: &Connection) -> Result<(), Failure> {
             file.write_all(&message.blob).map_err(wrong)?;
             bytes += message.blob.len() as u64;
             remaining = message.remaining_bytes;
-            progress(bytes, remaining)?;
+            progress(bytes, bytes + remaining)?;
             version = message.version;
         }
         if remaining > 0 {
@@ -119,12 +125,11 @@ async fn save(path: &Path, connection: &Connection) -> Result<(), Failure> {
 }
 
 /// Says how far it is, where a person looks on.
-fn progress(bytes: u64, remaining: u64) -> Result<(), Failure> {
+fn progress(bytes: u64, all: u64) -> Result<(), Failure> {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
-        let total = (bytes + remaining).max(1);
-        let end = if remaining == 0 { '\n' } else { '\r' };
-        write!(stderr, "{bytes} of {total} bytes ({} %){end}", bytes * 100 / total)?;
+        let end = if bytes == all { '\n' } else { '\r' };
+        write!(stderr, "{bytes} of {all} bytes ({} %){end}", bytes * 100 / all.max(1))?;
     }
     Ok(())
 }

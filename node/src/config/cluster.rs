@@ -50,6 +50,47 @@ pub struct InitialMember {
     pub peer_urls: Vec<String>,
 }
 
+/// A new cluster, as one of its members is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Founding {
+    /// Derived from the token.
+    pub cluster_id: Id,
+    /// The member that is told.
+    pub own: InitialMember,
+    /// All founding members in the order of their ids.
+    pub members: Vec<InitialMember>,
+    token: String,
+}
+
+impl Founding {
+    /// Checks the settings of that name, with the meaning and the defaults that they have for `kvorum serve`; other
+    /// settings are not looked at.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, by itself or together with another.
+    pub fn from_settings(settings: &Settings) -> Result<Founding, ConfigError> {
+        let name = super::member_name(settings.name.as_deref())?;
+        let urls = settings.initial_advertise_peer_urls.as_deref();
+        let urls = urls::told("--initial-advertise-peer-urls", urls.unwrap_or("http://127.0.0.1:2380"))?;
+        let token = token(settings.initial_cluster_token.as_deref())?;
+        let members = founding(token, settings.initial_cluster.as_deref(), &name, &urls)?;
+        let own = members.iter().find(|member| member.name == name);
+        Ok(Founding {
+            cluster_id: cluster_id(token),
+            own: own.expect("the founders were checked to name it").clone(),
+            members,
+            token: token.to_owned(),
+        })
+    }
+
+    /// Whether a member belongs to the cluster of this token, as its id tells: whoever founded such a cluster, or was added
+    /// to it by URLs that it still has, has an id that follows from the token.
+    #[must_use]
+    pub fn knows(&self, id: Id, name: &str, peer_urls: &[String]) -> bool {
+        id == member_id(&self.token, name) || id == added_member_id(self.cluster_id, peer_urls)
+    }
+}
+
 /// Reads the three `--initial-cluster…` settings.
 pub(super) fn bootstrap(settings: &Settings, name: &str, peers: &Advertised) -> Result<Bootstrap, ConfigError> {
     let token = token(settings.initial_cluster_token.as_deref())?;

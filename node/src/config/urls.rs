@@ -87,6 +87,12 @@ pub(super) fn advertised(flag: &'static str, text: Option<&str>, listen: &[Liste
     Ok(Advertised(urls))
 }
 
+/// Advertised URLs, normalised, of a member that does not run here: what it listens on is not known.
+pub(super) fn told(flag: &'static str, text: &str) -> Result<Advertised, ConfigError> {
+    let urls = split(flag, text)?.into_iter().map(|url| member_url(flag, url));
+    Ok(Advertised(urls.collect::<Result<_, _>>()?))
+}
+
 /// A URL of `--initial-cluster`, normalised.
 pub(crate) fn member_url(flag: &'static str, url: &str) -> Result<String, ConfigError> {
     let parts = parts(flag, url)?;

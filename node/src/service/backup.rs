@@ -8,7 +8,7 @@
 //! Must keep true: writes go on meanwhile; memory holds a few pieces, whatever the size of the state; when the client
 //! goes away the work stops.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use kvorum_api::error::Refusal;
@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 32 << 10;
 const PIECES_MAX: usize = 8;
 /// The size of an image is a multiple of this.
 const BLOCK_BYTES: u64 = 512;
+
+/// Longest end of a backup, behind the image.
+const END_BYTES_MAX: u64 = BLOCK_BYTES + 32;
 
 /// Pieces of a backup; the last one is the hash. An error ends them.
 pub type Pieces = mpsc::Receiver<Result<pb::SnapshotResponse, Refusal>>;
@@ -136,5 +139,61 @@ impl Write for Stream<'_> {
     /// Pieces go out when they are full; the last one with [`Stream::cut`].
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Reads a backup: first its image, by [`Read`], then its end, by [`Reader::end`].
+pub(crate) struct Reader<R> {
+    stream: R,
+    read: u64,
+    hash: Sha256,
+}
+
+/// Why a backup does not end as it should.
+#[derive(Debug)]
+pub(crate) enum EndError {
+    /// The end cannot be read.
+    Read(io::Error),
+    /// It is not the end of this image.
+    Wrong(&'static str),
+}
+
+impl<R: Read> Reader<R> {
+    pub(crate) fn new(stream: R) -> Self {
+        Self {
+            stream,
+            read: 0,
+            hash: Sha256::new(),
+        }
+    }
+
+    /// Checks what follows the image: padding and hash, or nothing at all where the file is one that a member kept.
+    pub(crate) fn end(mut self) -> Result<(), EndError> {
+        let mut end = Vec::new();
+        let more = (&mut self.stream).take(END_BYTES_MAX).read_to_end(&mut end);
+        more.map_err(EndError::Read)?;
+        if end.is_empty() {
+            return Ok(());
+        }
+        let padding = self.read.next_multiple_of(BLOCK_BYTES) - self.read;
+        // Less than a block, so the cast keeps it.
+        let (padding, hash) = end
+            .split_at_checked(padding as usize)
+            .filter(|(_, hash)| hash.len() == 32)
+            .ok_or(EndError::Wrong("it is cut, or something was added to it"))?;
+        self.hash.update(padding);
+        if padding.iter().any(|byte| *byte != 0) || *hash != *self.hash.finalize() {
+            return Err(EndError::Wrong("the hash at its end does not match"));
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Reader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.read += count as u64;
+        Ok(count)
     }
 }

@@ -14,6 +14,7 @@
 //! the size of the state. Every chunk is checked before it is believed, and the whole at the end; until then the
 //! engine is marked as unfinished.
 
+mod copy;
 mod frame;
 mod input;
 mod output;
@@ -22,6 +23,7 @@ use crate::engine::EngineError;
 use crate::keyspace::Meta;
 use crate::revision::LogPosition;
 use bytes::Bytes;
+pub use copy::copy;
 pub use input::{peek, read, verify};
 pub use output::write;
 use prost::Message;

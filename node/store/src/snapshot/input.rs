@@ -18,7 +18,7 @@ pub fn read(stream: &mut dyn io::Read, engine: &dyn Engine) -> Result<Summary, S
     mark(engine)?;
     engine.clear()?;
     mark(engine)?;
-    let entries = chunks(&mut input, &mut |batch| Ok(engine.write(batch)?))?;
+    let entries = chunks(&mut input, &mut |_, batch| Ok(engine.write(batch)?))?;
     let summary = header.summary(entries, input.end()?);
     let mut last = Batch::default();
     last.put(META.to_vec(), meta.to_bytes());
@@ -34,7 +34,7 @@ pub fn read(stream: &mut dyn io::Read, engine: &dyn Engine) -> Result<Summary, S
 pub fn verify(stream: &mut dyn io::Read) -> Result<Summary, SnapshotError> {
     let mut input = Input::begin(stream)?;
     let (header, _) = header(&mut input)?;
-    let entries = chunks(&mut input, &mut |_| Ok(()))?;
+    let entries = chunks(&mut input, &mut |_, _| Ok(()))?;
     Ok(header.summary(entries, input.end()?))
 }
 
@@ -51,7 +51,7 @@ fn mark(engine: &dyn Engine) -> Result<(), SnapshotError> {
     Ok(engine.write(batch)?)
 }
 
-fn header(input: &mut Input<'_>) -> Result<(Header, Meta), SnapshotError> {
+pub(super) fn header(input: &mut Input<'_>) -> Result<(Header, Meta), SnapshotError> {
     let offset = input.offset();
     let header = Header::decode(&input.frame()?[..]).map_err(|error| damaged(offset, error.to_string()))?;
     if header.format != FORMAT {
@@ -70,11 +70,11 @@ fn header(input: &mut Input<'_>) -> Result<(Header, Meta), SnapshotError> {
     Ok((header, meta))
 }
 
-/// Hands every chunk on as a batch; answers the number of entries.
-fn chunks(
-    input: &mut Input<'_>,
-    take: &mut dyn FnMut(Batch) -> Result<(), SnapshotError>,
-) -> Result<u64, SnapshotError> {
+/// What is done with a chunk: as it is, and as a batch.
+type Take<'a> = dyn FnMut(&[u8], Batch) -> Result<(), SnapshotError> + 'a;
+
+/// Hands every chunk on, as it is and as a batch; answers the number of entries.
+pub(super) fn chunks(input: &mut Input<'_>, take: &mut Take<'_>) -> Result<u64, SnapshotError> {
     let mut entries = 0;
     loop {
         let offset = input.offset();
@@ -84,7 +84,7 @@ fn chunks(
         }
         let batch = batch(&chunk).ok_or_else(|| damaged(offset, "a chunk's entries do not fit it"))?;
         entries += batch.len() as u64;
-        take(batch)?;
+        take(&chunk, batch)?;
     }
 }
 

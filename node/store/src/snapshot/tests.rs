@@ -1,6 +1,6 @@
 //! Snapshots: whole, damaged in every byte, cut anywhere, and taken while the store goes on.
 
-use super::{SnapshotError, Summary, read, verify, write};
+use super::{SnapshotError, Summary, copy, read, verify, write};
 use crate::auth::UserAdd;
 use crate::testing::{Bench, compact, delete, grant, put};
 use crate::{AuthCommand, Command, MemoryEngine, OpenError, Store, Who};
@@ -51,6 +51,38 @@ fn nospace(action: AlarmAction, member_id: u64) -> Command {
         member_id,
         alarm: AlarmType::Nospace.into(),
     })
+}
+
+#[test]
+fn a_copy_differs_in_its_membership_alone() {
+    let bench = lived_in();
+    let (image, written) = image(&bench.store);
+    let mut copied = Vec::new();
+    let summary = copy(&mut &image[..], &mut copied, Bytes::from_static(b"others")).unwrap();
+    assert_eq!(verify(&mut &copied[..]).unwrap(), summary);
+    let expected = Summary {
+        membership: Some(Bytes::from_static(b"others")),
+        sha256: summary.sha256,
+        ..written
+    };
+    assert_eq!(summary, expected);
+    let mut again = Vec::new();
+    copy(&mut &copied[..], &mut again, Bytes::from_static(b"members")).unwrap();
+    assert_eq!(again, image, "with its own membership it is the same, byte for byte");
+}
+
+#[test]
+fn a_copy_of_what_is_damaged_or_cut_is_no_snapshot() {
+    let (image, _) = image(&lived_in().store);
+    for place in (0..image.len()).step_by(7) {
+        let mut damaged = image.clone();
+        damaged[place] ^= 1;
+        for source in [&damaged[..], &image[..place]] {
+            let mut copied = Vec::new();
+            assert!(copy(&mut &*source, &mut copied, Bytes::new()).is_err(), "byte {place}");
+            assert!(verify(&mut &copied[..]).is_err(), "byte {place}");
+        }
+    }
 }
 
 #[test]
