@@ -59,7 +59,14 @@ impl Sight<'_> {
             response.more = true;
         }
         if request.keys_only {
-            pairs.iter_mut().for_each(|pair| pair.value = Bytes::new());
+            let by_value = request.sort_target == i32::from(SortTarget::Value);
+            for pair in &mut pairs {
+                pair.value = Bytes::new();
+                // etcd answers from its index, which knows no leases, unless it has to sort by value.
+                if !by_value {
+                    pair.lease = 0;
+                }
+            }
         }
         response.kvs = pairs;
         Ok(response)
@@ -166,7 +173,7 @@ fn fetch_limit(request: &RangeRequest) -> usize {
     }
 }
 
-/// A pair as the index knows it.
+/// A pair as etcd's index knows it.
 fn without_value(key: &Key, newest: &Newest) -> KeyValue {
     KeyValue {
         key: Bytes::copy_from_slice(key),
@@ -174,7 +181,7 @@ fn without_value(key: &Key, newest: &Newest) -> KeyValue {
         mod_revision: newest.revision.main,
         version: newest.version,
         value: Bytes::new(),
-        lease: newest.lease,
+        lease: 0,
     }
 }
 

@@ -10,7 +10,7 @@ use kvorum_api::etcdserverpb::response_op::Response as Part;
 use kvorum_api::etcdserverpb::{
     CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse,
     PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
-    TxnResponse,
+    TxnResponse, range_request,
 };
 use kvorum_api::mvccpb::{Event, KeyValue};
 use kvorum_store::{Command, Fencing, LeaseRemaining, Outcome, Refusal, Response};
@@ -260,7 +260,11 @@ impl Model {
         let more = limit.is_some_and(|limit| kvs.len() > limit);
         kvs.truncate(limit.unwrap_or(usize::MAX));
         if request.keys_only {
-            kvs.iter_mut().for_each(|pair| pair.value = Bytes::new());
+            let by_value = request.sort_target == i32::from(range_request::SortTarget::Value);
+            for pair in &mut kvs {
+                pair.value = Bytes::new();
+                pair.lease = if by_value { pair.lease } else { 0 };
+            }
         }
         Ok(RangeResponse {
             header: header(current),
