@@ -24,7 +24,7 @@ use crate::service::Service;
 use crate::situation::{Situation, Situations};
 use crate::tls::Tls;
 use crate::tls::reload::Counts;
-use crate::{ETCD_VERSION, VERSION};
+use crate::{CLUSTER_VERSION, ETCD_VERSION, VERSION};
 use checks::{Check, Failed, Kind};
 
 /// What probes and metrics look at.
@@ -157,8 +157,8 @@ struct Version {
 async fn version() -> Json<Version> {
     Json(Version {
         etcdserver: ETCD_VERSION,
-        etcdcluster: ETCD_VERSION,
-        storage: ETCD_VERSION,
+        etcdcluster: CLUSTER_VERSION,
+        storage: CLUSTER_VERSION,
         kvorum: VERSION,
     })
 }

@@ -42,3 +42,6 @@ pub mod watch;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of etcd whose API this software holds itself to; clients choose features by it.
 pub const ETCD_VERSION: &str = "3.7.3";
+
+/// The version that the members of such a cluster and its storage agree on: etcd's is always the first of a minor one.
+pub const CLUSTER_VERSION: &str = "3.7.0";

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Caller, Service};
-use crate::ETCD_VERSION;
+use crate::CLUSTER_VERSION;
 
 /// Bytes in a piece, as in etcd.
 const PIECE_BYTES: usize = 32 << 10;
@@ -118,7 +118,7 @@ impl<'a> Stream<'a> {
             header: None,
             remaining_bytes: self.left,
             blob,
-            version: ETCD_VERSION.to_owned(),
+            version: CLUSTER_VERSION.to_owned(),
         };
         let sent = self.sender.blocking_send(Ok(response));
         sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away"))

@@ -50,7 +50,7 @@ impl Service {
         request: pb::MemberAddRequest,
     ) -> Result<pb::MemberAddResponse, Refusal> {
         self.permit_change(caller).await?;
-        let mut peer_urls = peer_urls(request.peer_ur_ls)?;
+        let mut peer_urls = checked(request.peer_ur_ls)?;
         peer_urls.sort();
         let id = added_member_id(self.inner.cluster_id, &peer_urls);
         let (peers, learner) = (peer_urls.clone(), request.is_learner);
@@ -103,7 +103,7 @@ impl Service {
         self.permit_change(caller).await?;
         let change = Change::Update {
             id: request.id,
-            peer_urls: peer_urls(request.peer_ur_ls)?,
+            peer_urls: request.peer_ur_ls,
         };
         let members = self.change_members(change).await?;
         Ok(pb::MemberUpdateResponse {
@@ -289,6 +289,8 @@ impl Service {
         let metrics = self.metrics();
         let known = metrics.membership_config.membership().get_node(&id).cloned();
         let mut node = known.ok_or(Refusal::MemberNotFound)?;
+        // Only now, as in etcd: a member that is not there is told first.
+        let peer_urls = checked(peer_urls)?;
         refuse_taken(&self.members(&metrics), id, &peer_urls)?;
         node.peer_urls = peer_urls;
         self.change_raft(ChangeMembers::SetNodes(BTreeMap::from([(id, node)])))
@@ -323,12 +325,12 @@ impl Service {
 }
 
 /// The URLs of a request, at least one, each as members write it.
-fn peer_urls(urls: Vec<String>) -> Result<Vec<String>, Refusal> {
+fn checked(urls: Vec<String>) -> Result<Vec<String>, Refusal> {
     if urls.is_empty() {
         return Err(Refusal::MemberBadUrls);
     }
-    let checked = urls.iter().map(|url| urls::member_url("peerURLs", url));
-    checked.collect::<Result<_, _>>().map_err(|_| Refusal::MemberBadUrls)
+    let written = urls.iter().map(|url| urls::member_url("peerURLs", url));
+    written.collect::<Result<_, _>>().map_err(|_| Refusal::MemberBadUrls)
 }
 
 fn refuse_taken(members: &[Member], id: u64, urls: &[String]) -> Result<(), Refusal> {

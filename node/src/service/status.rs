@@ -71,7 +71,7 @@ impl Service {
             errors: errors.collect(),
             db_size_in_use: size(stats.record_bytes),
             is_learner: self.state_of(&metrics) == NodeState::Learner,
-            storage_version: crate::ETCD_VERSION.to_owned(),
+            storage_version: crate::CLUSTER_VERSION.to_owned(),
             // As in etcd, no quota is a negative one.
             db_size_quota: stats.quota_bytes.map_or(-1, size),
             downgrade_info: Some(pb::DowngradeInfo::default()),

@@ -62,3 +62,13 @@ async fn watches() {
 async fn locks_and_elections() {
     compare("concurrency", include_str!("etcdctl/concurrency.txt")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_and_maintenance() {
+    compare("maintenance", include_str!("etcdctl/maintenance.txt")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_and_roles() {
+    compare("auth", include_str!("etcdctl/auth.txt")).await;
+}
