@@ -34,6 +34,17 @@ pub async fn channel(cluster: &Cluster, index: usize) -> Channel {
     endpoint.connect().await.expect("a member that listens")
 }
 
+/// A connection without TLS to whatever listens at `url`, made when it is first used; calls that have no
+/// answer after a while are given up.
+///
+/// # Panics
+/// When `url` is none.
+#[must_use]
+pub fn plain(url: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL of ours");
+    endpoint.timeout(SETTLE).connect_lazy()
+}
+
 /// A stream of watches.
 pub struct Watching {
     requests: mpsc::UnboundedSender<WatchRequest>,
@@ -54,7 +65,36 @@ impl Watching {
     /// # Errors
     /// The member refused it.
     pub async fn open_with(channel: Channel, needs_leader: bool) -> Result<Watching, Status> {
+        Watching::begin(channel, needs_leader, mpsc::unbounded()).await
+    }
+
+    /// Opens a stream with a watcher. etcd does not answer before something is said.
+    ///
+    /// # Errors
+    /// The server refused it.
+    ///
+    /// # Panics
+    /// When the watcher is refused.
+    pub async fn open_watching(channel: Channel, request: WatchCreateRequest) -> Result<Watching, Status> {
         let (sender, requests) = mpsc::unbounded();
+        let first = WatchRequest {
+            request_union: Some(RequestUnion::CreateRequest(request)),
+        };
+        sender.unbounded_send(first).expect("nobody has closed it");
+        let mut watching = Watching::begin(channel, false, (sender, requests)).await?;
+        let answer = watching.next().await;
+        assert!(answer.created && !answer.canceled, "{answer:?}");
+        Ok(watching)
+    }
+
+    async fn begin(
+        channel: Channel,
+        needs_leader: bool,
+        (sender, requests): (
+            mpsc::UnboundedSender<WatchRequest>,
+            mpsc::UnboundedReceiver<WatchRequest>,
+        ),
+    ) -> Result<Watching, Status> {
         let mut request = tonic::Request::new(requests);
         if needs_leader {
             let value = "true".parse().expect("plain text");

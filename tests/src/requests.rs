@@ -1,6 +1,6 @@
-//! Random requests of etcd's KV API, good and bad, small enough that they meet each other.
+//! Random requests of etcd's KV and lease APIs, good and bad, small enough that they meet each other.
 //!
-//! Few keys, many overlaps: ranges, prefixes, old revisions, filters, nested transactions. Nothing here depends on what
+//! Few keys, many overlaps: ranges, prefixes, old revisions, filters, nested transactions, leases that come and go. Nothing here depends on what
 //! a server answered, except the current revision, so that the same seed gives the same requests to both sides.
 
 use rand::Rng;
@@ -23,6 +23,9 @@ const KEYS: [&[u8]; 10] = [
     b"\xff\xfe",
 ];
 
+/// Ids of leases drawn from.
+const LEASES: std::ops::Range<i64> = 71..77;
+
 /// Nesting of transactions goes no deeper.
 const DEPTH_MAX: u32 = 2;
 
@@ -44,7 +47,10 @@ impl Requests {
             0..35 => ("kv/put", self.put()),
             35..65 => ("kv/range", self.range()),
             65..77 => ("kv/deleterange", self.delete()),
-            77..99 => ("kv/txn", self.txn(0)),
+            77..94 => ("kv/txn", self.txn(0)),
+            94..96 => ("lease/grant", self.grant()),
+            96 => ("lease/revoke", json!({"ID": self.lease()})),
+            97..99 => ("lease/timetolive", json!({"ID": self.lease(), "keys": self.chance(70)})),
             _ => (
                 "kv/compaction",
                 json!({"revision": self.some_revision(), "physical": true}),
@@ -94,6 +100,20 @@ impl Requests {
         }
     }
 
+    fn lease(&mut self) -> String {
+        self.random.random_range(LEASES).to_string()
+    }
+
+    /// Long enough never to end in a run; now and then too long for etcd.
+    fn grant(&mut self) -> Value {
+        let seconds = if self.chance(5) {
+            9_000_000_001_i64
+        } else {
+            self.random.random_range(10_000..10_005)
+        };
+        json!({"ID": self.lease(), "TTL": seconds})
+    }
+
     fn value(&mut self) -> String {
         encode(format!("v{}", self.random.random_range(0..8)))
     }
@@ -120,8 +140,9 @@ impl Requests {
         }
         self.flag(&mut map, "prev_kv", 30);
         self.flag(&mut map, "ignore_lease", 3);
-        if self.chance(2) {
-            map.insert("lease".into(), "77".into());
+        if self.chance(12) {
+            let lease = self.lease();
+            map.insert("lease".into(), lease.into());
         }
         map.into()
     }
@@ -190,7 +211,8 @@ impl Requests {
             let operand = match field {
                 "version" => json!(self.random.random_range(0..4)),
                 "value" => self.value().into(),
-                "lease" => json!("0"),
+                "lease" if self.chance(50) => json!("0"),
+                "lease" => self.lease().into(),
                 _ => self.some_revision(),
             };
             map.insert(field.into(), operand);
