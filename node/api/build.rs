@@ -6,6 +6,12 @@
 #[path = "build/json.rs"]
 mod json;
 
+use std::path::Path;
+
+use anyhow::Context as _;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
 /// Every `.proto` file with a service, relative to [`ROOT`]; the others come in by import.
 const FILES: [&str; 9] = [
     "etcdserverpb/kv.proto",
@@ -28,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     let descriptors = protox::compile(FILES, [ROOT])?;
     json::write(&descriptors)?;
     if std::env::var_os("CARGO_FEATURE_GRPC").is_some() {
+        write_descriptors(descriptors.clone())?;
         tonic_prost_build::configure()
             .build_transport(false)
             .bytes(".")
@@ -35,5 +42,15 @@ fn main() -> anyhow::Result<()> {
     } else {
         prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
     }
+    Ok(())
+}
+
+/// The descriptors as gRPC's reflection shows them: without comments and places in the files, which nobody asks for.
+fn write_descriptors(mut descriptors: FileDescriptorSet) -> anyhow::Result<()> {
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    let folder = std::env::var_os("OUT_DIR").context("cargo names the folder for what is generated")?;
+    std::fs::write(Path::new(&folder).join("descriptors.bin"), descriptors.encode_to_vec())?;
     Ok(())
 }

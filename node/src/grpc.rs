@@ -11,6 +11,7 @@ pub mod kv;
 pub mod lease;
 pub mod lock;
 pub mod maintenance;
+mod reflection;
 pub mod watch;
 
 use std::pin::Pin;
@@ -58,6 +59,8 @@ pub fn routes(edge: &Edge) -> Router {
         )
         .add_service(LeaseServer::new(lease::Lease(service.clone())).max_decoding_message_size(message_bytes_max))
         .add_service(WatchServer::new(watch::Watch(service.clone())).max_decoding_message_size(message_bytes_max))
+        .add_service(reflection::v1())
+        .add_service(reflection::v1alpha())
         .into_axum_router()
         .layer(axum::middleware::map_response(too_large_as_etcd))
 }

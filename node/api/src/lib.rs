@@ -52,6 +52,10 @@ generated! {
     v3electionpb
 }
 
+/// Every service and message of this crate, as an encoded `google.protobuf.FileDescriptorSet`.
+#[cfg(feature = "grpc")]
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// The gRPC project's own services.
 pub mod grpc {
     /// Whether a server serves.

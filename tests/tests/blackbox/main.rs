@@ -35,6 +35,7 @@ mod membership;
 mod plain;
 mod probes;
 mod range_stream;
+mod surface;
 mod watch;
 mod watch_json;
 mod watch_plain;

@@ -7,4 +7,5 @@
 mod docs;
 mod layout;
 mod rust;
+mod surface;
 mod tree;
