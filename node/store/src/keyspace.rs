@@ -51,7 +51,8 @@ pub(crate) fn record_revision(key: &[u8]) -> Result<Revision, EngineError> {
     let (main, sub) = rest.split_first_chunk::<8>().ok_or_else(malformed)?;
     let sub: [u8; 4] = sub.try_into().map_err(|_| malformed())?;
     let main = i64::from_be_bytes(*main);
-    if tag != RECORDS.start[0] || main < 0 {
+    // Nothing was ever changed in revision zero, which stands for "no revision" in the index.
+    if tag != RECORDS.start[0] || main <= 0 {
         return Err(malformed());
     }
     Ok(Revision::new(main, u32::from_be_bytes(sub)))

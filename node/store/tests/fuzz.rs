@@ -285,6 +285,24 @@ fn entries(mut chunk: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
+fn a_record_of_revision_zero_is_refused() {
+    let original = frames(&image());
+    let mut entries = entries(&original[1]);
+    let record = entries.iter_mut().find(|(key, _)| key[0] == 0x20).unwrap();
+    record.0[1..].fill(0);
+    let mut chunk = Vec::new();
+    for (key, value) in &entries {
+        chunk.extend_from_slice(&u32::try_from(key.len()).unwrap().to_be_bytes());
+        chunk.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+        chunk.extend_from_slice(&[&key[..], &value[..]].concat());
+    }
+    let sealed = sealed(&[original[0].clone(), chunk, Vec::new()]);
+    let engine = Arc::new(MemoryEngine::default());
+    snapshot::read(&mut &sealed[..], &*engine).unwrap();
+    assert!(Store::open(engine).is_err());
+}
+
+#[test]
 fn one_damaged_record_lease_user_role_or_alarm() {
     let original = frames(&image());
     let entries = entries(&original[1]);
