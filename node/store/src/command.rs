@@ -328,6 +328,7 @@ mod tests {
     #[test_case(Command::Put(PutRequest::default()).given_by(Who::Member); "by a member")]
     #[test_case(Command::LeaseExpire { id: 7, now_ms: 8 }.given_by(Who::Member); "timed, by a member")]
     #[test_case(Command::Auth(AuthCommand::Enable).given_by(Who::User { name: "u".into(), auth_revision: 7 }); "by a user")]
+    #[test_case(Command::Auth(AuthCommand::Enable).given_by(Who::User { name: String::new(), auth_revision: 0 }); "by a user without a name")]
     #[test_case(Command::Txn(TxnRequest::default()).given_by(Who::Nobody); "by nobody")]
     fn commands_survive_encoding(command: Command) {
         let mut bytes = Vec::new();

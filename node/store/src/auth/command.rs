@@ -167,8 +167,9 @@ impl AuthCommand {
 pub(crate) struct Mark {
     #[prost(bool, tag = "1")]
     member: bool,
-    #[prost(string, tag = "2")]
-    user: String,
+    /// Nobody has none; a user without a name, whom a signed token may claim to be, has an empty one.
+    #[prost(string, optional, tag = "2")]
+    user: Option<String>,
     #[prost(uint64, tag = "3")]
     auth_revision: u64,
 }
@@ -183,7 +184,7 @@ impl From<&Who> for Mark {
             },
             Who::User { name, auth_revision } => Self {
                 member: false,
-                user: name.clone(),
+                user: Some(name.clone()),
                 auth_revision: *auth_revision,
             },
         }
@@ -194,13 +195,13 @@ impl From<Mark> for Who {
     fn from(mark: Mark) -> Self {
         let Mark {
             member,
-            user: name,
+            user,
             auth_revision,
         } = mark;
-        match (member, name.is_empty()) {
+        match (member, user) {
             (true, _) => Self::Member,
-            (false, true) => Self::Nobody,
-            (false, false) => Self::User { name, auth_revision },
+            (false, None) => Self::Nobody,
+            (false, Some(name)) => Self::User { name, auth_revision },
         }
     }
 }

@@ -37,7 +37,7 @@ fn role() -> impl Strategy<Value = String> {
 }
 
 fn who() -> impl Strategy<Value = Who> {
-    let by_user = (user(), 1..30_u64).prop_map(|(name, auth_revision)| Who::User { name, auth_revision });
+    let by_user = (user(), 0..30_u64).prop_map(|(name, auth_revision)| Who::User { name, auth_revision });
     prop_oneof![1 => Just(Who::Nobody), 2 => Just(Who::Member), 4 => by_user]
 }
 
