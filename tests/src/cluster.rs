@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::etcd::Etcd;
@@ -307,6 +308,18 @@ impl Cluster {
             until(&format!("{} to be ready", member.name), SETTLE, || self.is_ready(index)).await;
         }
         println!("{} member(s) ready after {:?}", self.members.len(), started.elapsed());
+    }
+
+    /// Waits until the list of members says where clients reach each: members tell each other after they are ready.
+    pub async fn published(&self) {
+        until("every member to have client URLs", SETTLE, || async {
+            let list = self.at(0).ask("cluster/member/list", &json!({})).await;
+            let list = list.map_err(|error| format!("{error:#}"))?;
+            let members = list["members"].as_array().cloned().unwrap_or_default();
+            let whole = members.len() == self.members.len() && members.iter().all(|own| own["clientURLs"].is_array());
+            if whole { Ok(()) } else { Err(list.to_string()) }
+        })
+        .await;
     }
 
     /// Whether one member serves a linearizable read now; otherwise why not.

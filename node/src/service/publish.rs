@@ -18,8 +18,9 @@ use tokio::time::{interval, timeout};
 use super::{REQUEST_TIME_MAX, Service};
 use crate::raft::forward::{Ask, Reply};
 
-/// Between attempts: the cluster may not have a leader for a while, and nothing waits for this.
-const RETRY_TIME: Duration = Duration::from_secs(1);
+/// Between attempts: the cluster may not have a leader for a while. Short, because clients ask for the list of members as
+/// soon as one is ready.
+const RETRY_TIME: Duration = Duration::from_millis(100);
 
 impl Service {
     /// Repeats until the membership has this member's client URLs, or this process ends.

@@ -89,6 +89,7 @@ async fn rusts_etcd_client_sees_what_it_sees_of_etcd() {
         return;
     };
     let cluster = Cluster::plain(1).await;
+    cluster.published().await;
     let theirs = walk(&program, &[reference.urls[0].clone()]).await;
     let ours = walk(&program, &[cluster.url(0)]).await;
     let found = differences(&theirs, &ours, &DIFFERENT);
@@ -101,6 +102,8 @@ async fn rusts_etcd_client_sees_the_same_of_three_members_over_tls() {
     let Some(program) = program() else { return };
     let single = Cluster::plain(1).await;
     let cluster = Cluster::managed(3).await;
+    single.published().await;
+    cluster.published().await;
     let pki = cluster.pki.as_ref().unwrap();
     let leaf = pki.application();
     let folder = tempfile::tempdir().unwrap();
