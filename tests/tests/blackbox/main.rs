@@ -12,6 +12,7 @@
 mod admin;
 mod alarms;
 mod auth;
+mod auth_bypass;
 mod certificates;
 mod cli;
 mod cli_bench;
