@@ -177,7 +177,7 @@ mod tests {
     use crate::revision::Revision;
     use test_case::test_case;
 
-    #[test_case(Revision::new(0, 0), "20000000000000000000000000"; "first")]
+    #[test_case(Revision::new(1, 0), "20000000000000000100000000"; "first")]
     #[test_case(Revision::new(258, 3), "20000000000000010200000003"; "small")]
     #[test_case(Revision::new(i64::MAX, u32::MAX), "207fffffffffffffffffffffff"; "last")]
     fn record_keys(revision: Revision, hex: &str) {
