@@ -10,7 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,7 +28,7 @@ use crate::tls::{CallerName, ClientTls, HANDSHAKE_MAX};
 
 /// Most connections open at once on a port: enough for a thousand pods with a few each; about 50 KiB apiece with TLS.
 /// The next one waits in the system's queue until another ends.
-pub const CONNECTIONS_MAX: usize = 16_384;
+pub const CONNECTIONS_MAX: u32 = 16_384;
 /// Most bytes of a request's headers.
 pub const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// Longest time for a request's headers to arrive, counted from the end of the request before: so it is also how long
@@ -43,6 +44,9 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Longest time that requests under way may take to finish when the process stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Longest time that clients get to leave by themselves before idle connections are closed. HTTP/1.1 has no word for
+/// "no more requests, please" but the header of an answer; a request that crosses the end of its connection gets none.
+const LEAVE_MAX: Duration = Duration::from_millis(250);
 /// Pause after the system refused a connection, usually because it has no file descriptors left: only the end of other
 /// connections can help, and nothing tells us of it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,25 +67,39 @@ impl Routes {
         self.0.store(Arc::new(router.with_state(())));
     }
 
-    async fn call(self, mut request: Request<Incoming>, other_side: OtherSide) -> Result<Response<Body>, Infallible> {
+    async fn call(
+        self,
+        mut request: Request<Incoming>,
+        other_side: OtherSide,
+        stop: CancellationToken,
+    ) -> Result<Response<Body>, Infallible> {
+        let version = request.version();
         request.extensions_mut().insert(other_side);
         let mut router = Router::clone(&self.0.load());
-        router.call(request.map(Body::new)).await
+        let mut response = router.call(request.map(Body::new)).await?;
+        if stop.is_cancelled() && version <= Version::HTTP_11 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 }
 
 /// Serves connections until `stop`; then lets those that are open finish, for at most [`DRAIN_MAX`].
 pub async fn serve(listener: TcpListener, tls: Option<Arc<ClientTls>>, routes: Routes, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let graceful = GracefulShutdown::new();
     while let Some((tcp, slot)) = next(&listener, &slots, &stop).await {
-        let (tls, routes, watcher) = (tls.clone(), routes.clone(), graceful.watcher());
+        let (tls, routes, watcher, stop) = (tls.clone(), routes.clone(), graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            connection(tcp, tls, routes, watcher).await;
+            connection(tcp, tls, routes, watcher, stop).await;
             drop(slot);
         });
     }
     drop(listener);
+    // All slots are free when everybody has left.
+    let _ = timeout(LEAVE_MAX, slots.acquire_many(CONNECTIONS_MAX)).await;
     if timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!(
             "some connections were still busy {} s after the stop",
@@ -111,11 +129,17 @@ async fn next(
     }
 }
 
-async fn connection(tcp: TcpStream, tls: Option<Arc<ClientTls>>, routes: Routes, watcher: Watcher) {
+async fn connection(
+    tcp: TcpStream,
+    tls: Option<Arc<ClientTls>>,
+    routes: Routes,
+    watcher: Watcher,
+    stop: CancellationToken,
+) {
     // Small answers must not wait for more; a socket that refuses this is already closed.
     let _ = tcp.set_nodelay(true);
     let Some(tls) = tls else {
-        return requests(tcp, OtherSide::default(), routes, watcher).await;
+        return requests(tcp, OtherSide::default(), routes, watcher, stop).await;
     };
     match timeout(HANDSHAKE_MAX, tls.acceptor().accept(tcp)).await {
         Ok(Ok(stream)) => {
@@ -123,18 +147,19 @@ async fn connection(tcp: TcpStream, tls: Option<Arc<ClientTls>>, routes: Routes,
             let other_side = OtherSide {
                 name: leaf.map(CallerName::of),
             };
-            requests(stream, other_side, routes, watcher).await;
+            requests(stream, other_side, routes, watcher, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn requests<S>(stream: S, other_side: OtherSide, routes: Routes, watcher: Watcher)
+async fn requests<S>(stream: S, other_side: OtherSide, routes: Routes, watcher: Watcher, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request| routes.clone().call(request, other_side.clone()));
+    let service =
+        hyper::service::service_fn(move |request| routes.clone().call(request, other_side.clone(), stop.clone()));
     let protocols = protocols();
     let serving = protocols.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(serving).await {
