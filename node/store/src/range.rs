@@ -59,7 +59,7 @@ impl Sight<'_> {
             response.more = true;
         }
         if request.keys_only {
-            let by_value = request.sort_target == i32::from(SortTarget::Value);
+            let by_value = by_value(request);
             for pair in &mut pairs {
                 pair.value = Bytes::new();
                 // etcd answers from its index, which knows no leases, unless it has to sort by value.
@@ -126,11 +126,10 @@ impl Sight<'_> {
     ) -> Result<(Vec<KeyValue>, i64), EngineError> {
         // One more than asked for tells whether there is more.
         let limit = fetch_limit(request);
-        let by_value = request.sort_target == i32::from(SortTarget::Value);
         if revision == self.current {
             let count = self.count(span, revision);
             let newest = self.state.index.live_keys(span).take(limit);
-            let pairs = if request.keys_only && !by_value {
+            let pairs = if request.keys_only && !by_value(request) {
                 newest
                     .map(|(key, history)| without_value(key, history.newest()))
                     .collect()
@@ -171,6 +170,11 @@ fn fetch_limit(request: &RangeRequest) -> usize {
         Ok(limit) if limit > 0 && unordered && filters == [0; 4] => limit.saturating_add(1),
         _ => usize::MAX,
     }
+}
+
+/// Whether values must be read, because they decide the order.
+fn by_value(request: &RangeRequest) -> bool {
+    request.sort_target == i32::from(SortTarget::Value)
 }
 
 /// A pair as etcd's index knows it.
