@@ -37,6 +37,8 @@ use bytes::Bytes;
 use openraft::{EntryPayload, LogId, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::config::InitialMember;
+
 pub use answer::Answer;
 
 /// What openraft replicates: one encoded [`kvorum_store::Command`], opaque to consensus.
@@ -58,6 +60,18 @@ pub struct MemberNode {
     pub peer_urls: Vec<String>,
     /// URLs clients may use.
     pub client_urls: Vec<String>,
+}
+
+impl From<&InitialMember> for MemberNode {
+    /// A founder as all founders know it: they must begin with the same membership, whether they found a cluster or are
+    /// restored from a snapshot, so it holds only what every one of them was told.
+    fn from(member: &InitialMember) -> Self {
+        Self {
+            name: member.name.clone(),
+            peer_urls: member.peer_urls.clone(),
+            client_urls: Vec::new(),
+        }
+    }
 }
 
 /// openraft's type parameters: standard Raft, at most one leader per term, tokio.

@@ -214,14 +214,7 @@ fn members(founding: &Founding, at: EntryId) -> Result<Bytes, RestoreError> {
     let nodes: BTreeMap<u64, MemberNode> = founding
         .members
         .iter()
-        .map(|member| {
-            let node = MemberNode {
-                name: member.name.clone(),
-                peer_urls: member.peer_urls.clone(),
-                client_urls: Vec::new(),
-            };
-            (member.id.get(), node)
-        })
+        .map(|member| (member.id.get(), MemberNode::from(member)))
         .collect();
     let voters = nodes.keys().copied().collect();
     let membership = Membership::new(vec![voters], nodes).expect("every voter is among the nodes");

@@ -106,16 +106,11 @@ async fn member(config: Config) -> anyhow::Result<()> {
 
 async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport>) -> anyhow::Result<Service> {
     let founders = match &config.bootstrap {
-        // Every founder must begin with the same membership, so it holds only what all of them know.
         Bootstrap::New { members, .. } => members
             .iter()
-            .map(|member| {
-                let node = MemberNode {
-                    name: member.name.clone(),
-                    peer_urls: member.peer_urls.clone(),
-                    client_urls: Vec::new(),
-                };
-                Founder { id: member.id, node }
+            .map(|member| Founder {
+                id: member.id,
+                node: MemberNode::from(member),
             })
             .collect(),
         Bootstrap::Existing { .. } | Bootstrap::Managed => Vec::new(),
