@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::etcd::Etcd;
+use crate::reference::Reference;
 use crate::web::Reply;
 
 /// One request and what it must be answered.
@@ -83,6 +85,34 @@ impl Side {
             self.tokens.insert(name.to_owned(), token.to_owned());
         }
         reply
+    }
+}
+
+/// Kvorum's members, asked in turn, and beside them a real etcd, where there is one.
+pub struct Both {
+    /// Kvorum's.
+    pub ours: Side,
+    /// etcd's.
+    pub theirs: Option<Side>,
+}
+
+impl Both {
+    /// Nobody has authenticated on either side yet.
+    #[must_use]
+    pub fn new(cluster: &Cluster, reference: Option<&Reference>) -> Both {
+        Both {
+            ours: Side::new(cluster.everywhere()),
+            theirs: reference.map(|reference| Side::new(vec![reference.etcd.clone()])),
+        }
+    }
+
+    /// Gives the script to both sides.
+    ///
+    /// # Panics
+    /// When an answer is not what the script says, or the sides differ; all that was wrong is told.
+    pub async fn run(&mut self, script: &[Step]) {
+        let wrong = run(script, &mut self.ours, self.theirs.as_mut()).await;
+        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     }
 }
 
