@@ -83,13 +83,6 @@ pub const CLUSTER: &[Component] = &[
         ..PLAIN
     },
     KUBE,
-    Component {
-        name: "coredns",
-        programs: &[("coredns", &[])],
-        minutes: 2.0,
-        files: module!("coredns": "go.mod", "go.sum"),
-        ..PLAIN
-    },
     HELM,
 ];
 
@@ -109,10 +102,11 @@ pub const KUBE: Component = Component {
             "kube-volumes",
             "kubelet",
             "kubectl",
+            "coredns",
         ],
     )],
-    minutes: 5.0,
-    files: module!("kube": "go.mod", "go.sum", "main.go", "volumes.go"),
+    minutes: 6.0,
+    files: module!("kube": "go.mod", "go.sum", "dns.go", "main.go", "volumes.go"),
     ..PLAIN
 };
 
