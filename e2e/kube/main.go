@@ -1,6 +1,6 @@
-// Program kube is every Kubernetes component that the end-to-end cluster needs and its DNS, linked once. The programs share
-// nearly all of their code, so one link step and one file of 150 MB take the place of eight; the name it is called by says
-// which of them it is.
+// Program kube is every Kubernetes component that the end-to-end cluster needs, its DNS and Helm, linked once. The programs
+// share nearly all of their code, so it is compiled once, and one link step and one file take the place of nine; the name it
+// is called by says which of them it is.
 package main
 
 import (
@@ -42,6 +42,8 @@ func main() {
 		serve(kubelet.NewKubeletCommand(context.Background()))
 	case "coredns":
 		coremain.Run()
+	case "helm":
+		helmMain()
 	case "kube-volumes":
 		serve(newVolumesCommand())
 	case "kubectl":
@@ -50,7 +52,7 @@ func main() {
 			kubectlutil.CheckErr(err)
 		}
 	default:
-		fmt.Fprintf(os.Stderr, "%s: call me kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kube-volumes, kubelet, kubectl or coredns\n", name)
+		fmt.Fprintf(os.Stderr, "%s: call me kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kube-volumes, kubelet, kubectl, helm or coredns\n", name)
 		os.Exit(2)
 	}
 }

@@ -83,7 +83,6 @@ pub const CLUSTER: &[Component] = &[
         ..PLAIN
     },
     KUBE,
-    HELM,
 ];
 
 /// Kubernetes itself: one program with many names. Without the version stamp it would call itself v0.0.0.
@@ -103,19 +102,11 @@ pub const KUBE: Component = Component {
             "kubelet",
             "kubectl",
             "coredns",
+            "helm",
         ],
     )],
     minutes: 6.0,
-    files: module!("kube": "go.mod", "go.sum", "dns.go", "main.go", "volumes.go"),
-    ..PLAIN
-};
-
-/// The package manager that the chart is installed with.
-pub const HELM: Component = Component {
-    name: "helm",
-    programs: &[("helm", &[])],
-    minutes: 2.0,
-    files: module!("helm": "go.mod", "go.sum"),
+    files: module!("kube": "go.mod", "go.sum", "dns.go", "helm.go", "main.go", "volumes.go"),
     ..PLAIN
 };
 

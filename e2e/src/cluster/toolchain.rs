@@ -5,7 +5,7 @@
 //! nothing that looks finished.
 
 use super::commands;
-use super::components::{CLUSTER, Component, HELM, KUBE};
+use super::components::{CLUSTER, Component, KUBE};
 use super::layout::Cache;
 use super::wait::Progress;
 use anyhow::{Context, Result, bail};
@@ -64,17 +64,11 @@ pub fn cluster_programs(cache: &Cache) -> Programs {
     programs(cache, &CLUSTER.iter().collect::<Vec<_>>())
 }
 
-/// `kubectl` and `helm` for a cluster elsewhere: the user's own where they are installed, otherwise ours.
+/// `kubectl` and `helm` for a cluster elsewhere: the user's own where both are installed, otherwise ours.
 pub fn user_programs(cache: &Cache, progress: &Progress) -> Result<Programs> {
-    let missing = |component: &&Component| {
-        !on_path(if component.name == "kube" {
-            "kubectl"
-        } else {
-            component.name
-        })
-    };
-    let wanted: Vec<&Component> = [&KUBE, &HELM].into_iter().filter(missing).collect();
-    build(cache, &wanted, progress)
+    let installed = ["kubectl", "helm"].into_iter().all(on_path);
+    let wanted: &[&Component] = if installed { &[] } else { &[&KUBE] };
+    build(cache, wanted, progress)
 }
 
 /// Builds what is missing and returns where everything is.
