@@ -74,6 +74,8 @@ pub fn api_server(programs: &Programs, layout: &Layout) -> Program {
         "kube-apiserver",
         &[
             ("etcd-servers", &format!("http://127.0.0.1:{ETCD_PORT}")),
+            // Not every five minutes: a scenario waits until history is forgotten.
+            ("etcd-compaction-interval", "5s"),
             ("bind-address", HOST_ADDRESS),
             ("advertise-address", HOST_ADDRESS),
             ("secure-port", &API_PORT.to_string()),

@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kvorum_e2e::cluster::authority::ADMIN;
+use kvorum_e2e::cluster::layout::Layout;
 use kvorum_e2e::cluster::site::Site;
 use kvorum_e2e::cluster::toolchain;
 use kvorum_e2e::cluster::wait::Progress;
@@ -195,6 +196,14 @@ fn programs(site: &Site) -> Result<(PathBuf, PathBuf)> {
         false => toolchain::user_programs(&site.cache, &Progress::quiet())?,
     };
     Ok((found.path("kubectl"), found.path("helm")))
+}
+
+/// Where the cluster under test keeps its files; none when it is not the one of this machine.
+pub(crate) fn own_layout() -> Result<Option<Layout>> {
+    let layout = Site::of_this_machine()?.layout;
+    let ours = layout.kubeconfig(ADMIN);
+    let used = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty());
+    Ok(used.is_none_or(|used| used == ours).then_some(layout))
 }
 
 /// Where the API server keeps a namespace's objects of this kind.

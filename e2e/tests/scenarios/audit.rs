@@ -1,10 +1,9 @@
 //! What the operator writes to the API server, from the API server's own books. Those lie on this machine for the cluster
 //! that runs here; elsewhere the operator's own count has to do.
 
+use crate::api::own_layout;
 use crate::operator::NAMESPACE;
 use anyhow::{Context, Result};
-use kvorum_e2e::cluster::authority::ADMIN;
-use kvorum_e2e::cluster::site::Site;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,12 +23,9 @@ pub(crate) struct Books {
 impl Books {
     /// Opens the books here and now; none when the cluster is not the one of this machine.
     pub(crate) fn open() -> Result<Option<Books>> {
-        let layout = Site::of_this_machine()?.layout;
-        let ours = layout.kubeconfig(ADMIN);
-        let used = std::env::var_os("KUBECONFIG").map(PathBuf::from);
-        if used.is_some_and(|used| used != ours) {
+        let Some(layout) = own_layout()? else {
             return Ok(None);
-        }
+        };
         let path = layout.log("audit");
         let from = path.metadata().with_context(|| path.display().to_string())?.len();
         Ok(Some(Books { path, from }))

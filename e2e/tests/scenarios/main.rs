@@ -17,6 +17,7 @@ mod kvcluster;
 mod operator;
 mod world;
 
+mod compaction;
 mod drift;
 mod emptied_volume;
 mod first_cluster;

@@ -4,7 +4,7 @@
 //! `KVORUM_OBJECTS` says how many; with the store swapped (`kvorum-e2e up --store kvorum`) it is Kvorum that is tested.
 
 use crate::api::{Api, path_of};
-use crate::world::with_temp_ns;
+use crate::world::{number, with_temp_ns};
 use anyhow::{Context, Result, ensure};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Objects in an ordinary run.
-const OBJECTS: usize = 400;
+const OBJECTS: u64 = 400;
 /// Objects on one page of a list.
 const PAGE: usize = 150;
 /// Calls under way at once.
@@ -26,10 +26,7 @@ const WATCH_MAX: Duration = Duration::from_secs(120);
 #[tokio::test]
 async fn lists_are_whole_and_watches_complete() {
     with_temp_ns("many", |ns| async move {
-        let count = std::env::var("KVORUM_OBJECTS")
-            .ok()
-            .and_then(|count| count.parse().ok());
-        let count: usize = count.unwrap_or(OBJECTS);
+        let count = usize::try_from(number("KVORUM_OBJECTS", OBJECTS)?)?;
         let path = path_of("configmaps", &ns.name);
         let before = ns.api.get(&path).await?.context("no list")?;
         let from = before["metadata"]["resourceVersion"]
