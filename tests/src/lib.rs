@@ -25,6 +25,7 @@ pub mod reference;
 pub mod requests;
 pub mod rpc;
 pub mod seed;
+pub mod shell;
 pub mod sides;
 pub mod stream;
 pub mod wait;

@@ -17,6 +17,7 @@ mod certificates;
 mod cli;
 mod cli_bench;
 mod cli_restore;
+mod cli_users;
 mod clients;
 mod concurrency;
 mod crash;
