@@ -24,11 +24,16 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
 
-/// A bare level speaks for our own code: consensus narrates every step at `info`, which buries what an operator needs.
+/// What consensus may say, target by target.
+const CONSENSUS: &str = "openraft=warn,openraft::core::heartbeat=error,openraft::replication=error,\
+     openraft::replication::snapshot_transmitter=warn,openraft::engine::handler::replication_handler=error";
+
+/// A bare level speaks for our own code: consensus narrates every step at `info`, which buries what an operator needs, and
+/// every attempt at a dead member at `warn`, where our own word that it cannot be reached is enough.
 fn directives(level: &str) -> String {
     let bare = level.parse::<tracing::Level>().is_ok();
     if bare {
-        format!("{level},openraft=warn")
+        format!("{level},{CONSENSUS}")
     } else {
         level.to_owned()
     }

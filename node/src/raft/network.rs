@@ -8,8 +8,11 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::Either;
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::alias::{SnapshotOf, VoteOf};
@@ -23,6 +26,7 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::frame::{self, Channel};
 use super::line::Line;
@@ -34,6 +38,9 @@ use super::{MemberNode, Types};
 const REQUESTS_PER_FLUSH_MAX: usize = 64;
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 const READ_BUFFER_BYTES: usize = 64 << 10;
+/// Between two dials for questions when the first failed. Every linearizable read asks for a heartbeat, so without a pause
+/// a dead member would be dialled as often as the others are read; with it, it is found again within a heartbeat.
+const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// A question on a `Call` connection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +106,8 @@ pub struct Link {
     /// A dial under way. It goes on when the question that started it is given up: a handshake that takes longer than
     /// one heartbeat must end some time.
     dialling: Option<JoinHandle<io::Result<Calls>>>,
+    /// The next dial begins no sooner.
+    dial_from: Instant,
 }
 
 impl Network {
@@ -129,6 +138,7 @@ impl Link {
             purpose,
             calls: None,
             dialling: None,
+            dial_from: Instant::now(),
         }
     }
 
@@ -148,10 +158,15 @@ impl Link {
         }
         let dialling = self.dialling.get_or_insert_with(|| {
             let (dialler, target, node) = (Arc::clone(&self.dialler), self.target, self.node.clone());
-            tokio::spawn(async move { dialler.dial(target, &node, Channel::Call).await.map(Line::start) })
+            let from = self.dial_from;
+            tokio::spawn(async move {
+                sleep_until(from).await;
+                dialler.dial(target, &node, Channel::Call).await.map(Line::start)
+            })
         });
         let dialled = dialling.await;
         self.dialling = None;
+        self.dial_from = Instant::now() + DIAL_PAUSE;
         let calls = dialled.map_err(io::Error::other)??;
         self.calls = Some(calls.clone());
         Ok(calls)
@@ -221,14 +236,11 @@ impl RaftNetworkV2<Types> for Link {
         if self.purpose == Purpose::Heartbeat {
             return stream_append_sequential(self, input, option);
         }
-        Box::pin(async move {
-            let stream = self
-                .dialler
-                .dial(self.target, &self.node, Channel::Append)
-                .await
-                .map_err(unreachable)?;
-            Ok(Box::pin(both_ways(input, stream)) as AppendResults<'s>)
-        })
+        let this = &*self;
+        let dial = async || this.dialler.dial(this.target, &this.node, Channel::Append).await;
+        Box::pin(std::future::ready(Ok(
+            Box::pin(dial_for(input, dial)) as AppendResults<'s>
+        )))
     }
 
     async fn vote(
@@ -278,6 +290,29 @@ impl RaftNetworkV2<Types> for Link {
             other => Err(misunderstood(&other)),
         }
     }
+}
+
+/// Dials once there is something to send, and sends it. Between two attempts at a member that cannot be reached openraft
+/// pauses before it gives the first request, but not before it opens a stream: a dial there would be tried without end.
+fn dial_for<S, C>(
+    input: S,
+    dial: impl AsyncFnOnce() -> io::Result<C>,
+) -> impl Stream<Item = Result<StreamAppendResult<Types>, RPCError<Types>>>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+    C: AsyncRead + AsyncWrite,
+{
+    let dialled = async move {
+        let mut input = input.peekable();
+        if Pin::new(&mut input).peek().await.is_none() {
+            return Either::Left(futures::stream::iter(None));
+        }
+        match dial().await {
+            Ok(connection) => Either::Right(both_ways(input, connection)),
+            Err(error) => Either::Left(futures::stream::iter(Some(Err(unreachable(error))))),
+        }
+    };
+    futures::stream::once(dialled).flatten()
 }
 
 /// Sends `input` and gives the results. The results end when the peer says no more, whatever is still to be sent: a peer
@@ -339,10 +374,11 @@ async fn next_result<R: AsyncRead + Unpin>(
 mod tests {
     use super::*;
     use crate::raft::{Entry, Proposal, Vote, entry_id};
+    use crate::tls::PeerTransport;
     use bytes::Bytes;
     use openraft::EntryPayload;
     use openraft::entry::RaftEntry as _;
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A pod that goes may close its connection and take its address with it: nothing that is sent afterwards is taken,
     /// and nothing comes back.
@@ -369,5 +405,65 @@ mod tests {
             () = hang_up => unreachable!("it never ends"),
         };
         assert!(ended.is_empty(), "{ended:?}");
+    }
+
+    /// Openraft keeps the first request back while it pauses.
+    #[tokio::test]
+    async fn nothing_is_dialled_before_there_is_something_to_send() {
+        let refuse = async || Err::<tokio::io::DuplexStream, _>(io::ErrorKind::ConnectionRefused.into());
+        let never = async || -> io::Result<tokio::io::DuplexStream> { unreachable!("there is nothing to send") };
+        let mut paused = Box::pin(dial_for(futures::stream::pending(), never));
+        assert!(futures::poll!(paused.next()).is_pending());
+        let request = AppendEntriesRequest::<Types> {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let results: Vec<_> = dial_for(Box::pin(futures::stream::iter([request])), refuse)
+            .collect()
+            .await;
+        assert!(
+            matches!(results.as_slice(), [Err(RPCError::Unreachable(_))]),
+            "{results:?}"
+        );
+    }
+
+    /// A dead member's port refuses at once, and every read asks for a heartbeat.
+    #[tokio::test]
+    async fn a_member_that_refuses_is_dialled_with_pauses() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = MemberNode {
+            peer_urls: vec![format!("http://{}", listener.local_addr().unwrap())],
+            ..MemberNode::default()
+        };
+        let refused = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&refused);
+        let refusing = tokio::spawn(async move {
+            loop {
+                drop(listener.accept().await.unwrap());
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let dialler = Arc::new(Dialler::new(Arc::new(PeerTransport::Plain), 1, 1));
+        let mut link = Link::new(dialler, 2, node, Purpose::Heartbeat);
+        let begun = Instant::now();
+        while begun.elapsed() < 8 * DIAL_PAUSE {
+            let heartbeat = Question::Append(AppendEntriesRequest {
+                vote: Vote::new_committed(1, 1),
+                prev_log_id: None,
+                entries: Vec::new(),
+                leader_commit: None,
+            });
+            let asked = tokio::time::timeout(DIAL_PAUSE / 20, link.ask(heartbeat)).await;
+            assert!(!matches!(asked, Ok(Ok(_))), "nobody answers: {asked:?}");
+        }
+        refusing.abort();
+        let (dials, pauses) = (
+            refused.load(Ordering::Relaxed),
+            begun.elapsed().as_millis() / DIAL_PAUSE.as_millis(),
+        );
+        assert!(dials > 1, "it is tried again");
+        assert!(u128::from(dials) <= pauses + 1, "{dials} dials in {pauses} pauses");
     }
 }

@@ -1,9 +1,11 @@
 //! Dialling other members: from a member's URLs to a greeted connection.
 //!
-//! Must keep true: a connection handed out was accepted by the very member that was meant.
+//! Must keep true: a connection handed out was accepted by the very member that was meant. The log tells once that a
+//! member cannot be reached, and once that it is back, however often it is tried.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -23,6 +25,8 @@ pub struct Dialler {
     transport: Arc<PeerTransport>,
     cluster_id: u64,
     member_id: u64,
+    /// Members whose last dial failed.
+    away: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Dialler {
@@ -32,6 +36,7 @@ impl Dialler {
             transport,
             cluster_id,
             member_id,
+            away: Arc::default(),
         }
     }
 
@@ -40,6 +45,22 @@ impl Dialler {
     /// # Errors
     /// No URL answered; the last reason is returned.
     pub async fn dial(&self, target: u64, node: &MemberNode, channel: Channel) -> io::Result<PeerStream> {
+        let dialled = self.try_each(target, node, channel).await;
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        match &dialled {
+            Err(error) if away.insert(target) => {
+                tracing::warn!(member = format_args!("{target:016x}"), %error, "a member cannot be reached");
+            }
+            Ok(_) if away.remove(&target) => {
+                tracing::info!(member = format_args!("{target:016x}"), "a member is reached again");
+            }
+            _ => {}
+        }
+        drop(away);
+        dialled
+    }
+
+    async fn try_each(&self, target: u64, node: &MemberNode, channel: Channel) -> io::Result<PeerStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("member {target:016x} has no peer URL"));
         for url in &node.peer_urls {
             let attempt = self.dial_url(target, url, channel);

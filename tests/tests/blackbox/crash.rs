@@ -211,3 +211,37 @@ async fn term(member: &Etcd) -> i64 {
     let status = member.ask("maintenance/status", &json!({})).await.unwrap();
     number(&status["raftTerm"])
 }
+
+/// What a log may grow by while one member is away and hundreds of requests are answered by the others.
+const LINES_WHILE_AWAY_MAX: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_member_is_mentioned_once_and_found_again() {
+    let mut cluster = Cluster::plain(3).await;
+    let (leader, dead) = (cluster.leader().await, cluster.follower().await);
+    let before = cluster.members[leader].output();
+    cluster.kill(dead);
+    let at = cluster.at(leader);
+    for write in 0..300 {
+        at.put("key", &write.to_string()).await.unwrap();
+        // A linearizable read asks the others whether this one still leads, and the dead one as well.
+        assert_eq!(at.get("key").await.unwrap(), Some(write.to_string()));
+    }
+    let since = |cluster: &Cluster| cluster.members[leader].output()[before.len()..].to_owned();
+    let said = since(&cluster);
+    assert_eq!(said.matches("a member cannot be reached").count(), 1, "{said}");
+    assert!(said.lines().count() < LINES_WHILE_AWAY_MAX, "{said}");
+    cluster.start(dead);
+    cluster.ready().await;
+    until("the leader to say that it reaches the member", SETTLE, || {
+        let said = since(&cluster);
+        async move {
+            if said.contains("a member is reached again") {
+                Ok(())
+            } else {
+                Err(said)
+            }
+        }
+    })
+    .await;
+}
