@@ -15,6 +15,7 @@ pub mod auth;
 pub mod backup;
 pub mod caller;
 pub mod compactor;
+mod comparison;
 pub mod counts;
 pub mod election;
 pub mod kv;

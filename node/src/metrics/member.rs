@@ -124,6 +124,8 @@ fn work(page: &mut Page, counts: &Counts) {
         ranges,
         proposals_pending,
         proposals_failed,
+        comparisons_equal,
+        comparisons_different,
     } = counts;
     let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     page.counter("etcd_mvcc_put_total", "Total number of puts seen by this member.")
@@ -144,6 +146,12 @@ fn work(page: &mut Page, counts: &Counts) {
         "The total number of failed proposals seen.",
     )
     .value(now(proposals_failed));
+    page.counter(
+        "kvorum_state_comparisons_total",
+        "Comparisons of what this leader holds with what the other members hold.",
+    )
+    .with(&[("outcome", "equal")], now(comparisons_equal))
+    .with(&[("outcome", "different")], now(comparisons_different));
 }
 
 fn watches(page: &mut Page, hub: &Watches, sent: u64, leases: usize) {

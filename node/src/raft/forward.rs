@@ -35,6 +35,13 @@ pub enum Ask {
     LeaseTime,
     /// Change the list of members.
     Change(Change),
+    /// Asked by the leader: what is the hash of what you hold?
+    Hash {
+        /// The entry at which the leader had the revision.
+        applied: u64,
+        /// The revision.
+        revision: i64,
+    },
 }
 
 /// A change of the list of members, as etcd's clients ask for it.
@@ -88,6 +95,8 @@ pub enum Reply {
         /// Milliseconds of its time line.
         ms: u64,
     },
+    /// The hash at that revision; none where it is not known any more.
+    Hash(Option<u128>),
 }
 
 /// The line to whoever leads now.
@@ -103,6 +112,11 @@ impl Forwarder {
             dialler,
             current: tokio::sync::Mutex::new(None),
         }
+    }
+
+    /// The dialler that lines are made with.
+    pub fn dialler(&self) -> &Dialler {
+        &self.dialler
     }
 
     /// Asks the leader.

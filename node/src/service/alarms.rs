@@ -49,12 +49,19 @@ impl Service {
     /// # Errors
     /// No leader in time.
     pub(super) async fn raise(&self, alarm: pb::AlarmType) -> Result<(), Refusal> {
-        let member_id = self.inner.identity.member_id.get();
+        self.raise_for(self.inner.identity.member_id.get(), alarm).await
+    }
+
+    /// Raises an alarm in the name of any member, unless it stands already.
+    ///
+    /// # Errors
+    /// No leader in time.
+    pub(super) async fn raise_for(&self, member_id: u64, alarm: pb::AlarmType) -> Result<(), Refusal> {
         let standing = self.inner.node.reader.alarms(alarm);
         if standing.iter().any(|own| own.member_id == member_id) {
             return Ok(());
         }
-        tracing::warn!("raising the alarm {}", alarm.as_str_name());
+        tracing::warn!("raising the alarm {} for member {member_id:016x}", alarm.as_str_name());
         let request = pb::AlarmRequest {
             action: AlarmAction::Activate.into(),
             member_id,

@@ -20,6 +20,10 @@ pub struct Counts {
     pub proposals_pending: AtomicU64,
     /// Proposals whose outcome the client was not told.
     pub proposals_failed: AtomicU64,
+    /// Comparisons with other members, all of which held the same.
+    pub comparisons_equal: AtomicU64,
+    /// Comparisons in which somebody differed.
+    pub comparisons_different: AtomicU64,
 }
 
 impl Counts {

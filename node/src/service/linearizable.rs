@@ -65,7 +65,7 @@ impl Service {
             Ok(Reply::ReadIndex(index)) => Some(Ok(index)),
             Ok(Reply::Failed(refusal)) => Some(Err(refusal)),
             // Asking again changes nothing, so a lost question is simply asked again.
-            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::LeaseTime { .. } | Reply::Done)
+            Ok(Reply::NotLeader | Reply::Answer(_) | Reply::LeaseTime { .. } | Reply::Done | Reply::Hash(_))
             | Err(LineError::NotSent | LineError::Lost) => None,
         }
     }

@@ -93,7 +93,7 @@ impl Service {
         match self.inner.node.forwarder.ask(leader, node, Ask::Propose(bytes)).await {
             Ok(Reply::Answer(answer)) => Attempt::Done(Ok(answer)),
             Ok(Reply::Failed(refusal)) => Attempt::Done(Err(refusal)),
-            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::LeaseTime { .. } | Reply::Done)
+            Ok(Reply::NotLeader | Reply::ReadIndex(_) | Reply::LeaseTime { .. } | Reply::Done | Reply::Hash(_))
             | Err(LineError::NotSent) => Attempt::NotTaken,
             Err(LineError::Lost) => Attempt::Done(Err(Refusal::TimeoutConnectionLost)),
         }
@@ -110,6 +110,7 @@ impl Service {
             Ask::ReadIndex => self.read_index_here().await,
             Ask::Change(change) => self.change_here(change).await,
             Ask::LeaseTime => self.tell_time().await,
+            Ask::Hash { applied, revision } => self.tell_hash(applied, revision).await,
             Ask::ClientUrls {
                 member_id,
                 name,

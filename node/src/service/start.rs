@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compactor::Retention;
 use super::counts::Counts;
-use super::{Inner, Node, Options, Service, compactor, leader_watch};
+use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch};
 use crate::auth::simple::SimpleTokens;
 use crate::fatal;
 use crate::lease::time_line::TimeLine;
@@ -161,6 +161,7 @@ impl Service {
     /// What runs beside requests, as long as the member does.
     fn spawn_tasks(&self, rounds: read_index::Rounds, renewing: renewals::Batches, retention: Retention) {
         tokio::spawn(compactor::run(self.clone(), retention));
+        tokio::spawn(comparison::run(self.clone()));
         tokio::spawn(read_index::run(self.clone(), rounds));
         tokio::spawn(renewals::run(self.clone(), renewing));
         tokio::spawn(expiry::run(self.clone()));

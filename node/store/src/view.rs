@@ -89,9 +89,13 @@ impl Reader {
         (state.revision, state.hash)
     }
 
-    /// The hash of the live state at a past revision, if it is among the last few thousand; no record is read.
+    /// The hash of the live state at the current revision, or at one of the last few thousand; no record is read.
     #[must_use]
     pub fn recent_hash(&self, revision: i64) -> Option<Fingerprint> {
+        let (newest, hash) = self.hash();
+        if newest == revision {
+            return Some(hash);
+        }
         self.shared.recent_hash(revision)
     }
 

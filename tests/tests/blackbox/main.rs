@@ -20,6 +20,7 @@ mod cli_restore;
 mod cli_users;
 mod clients;
 mod concurrency;
+mod corruption;
 mod crash;
 mod differential;
 mod errors;
