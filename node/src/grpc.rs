@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod cluster;
+pub mod counted;
 pub mod election;
 pub mod health;
 pub mod kv;
@@ -63,6 +64,7 @@ pub fn routes(edge: &Edge) -> Router {
         .add_service(reflection::v1alpha())
         .into_axum_router()
         .layer(axum::middleware::map_response(too_large_as_etcd))
+        .layer(axum::middleware::from_fn_with_state(service.calls(), counted::count))
 }
 
 /// Whether a request is one of gRPC.

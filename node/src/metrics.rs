@@ -3,7 +3,9 @@
 //! Numbers are gathered when somebody asks; nothing on the path of a request knows that they exist. No number carries a
 //! key, a value or a client's name.
 
+pub mod durations;
 pub mod member;
+pub mod process;
 pub mod text;
 
 use std::sync::atomic::Ordering;
@@ -23,6 +25,7 @@ use text::Page;
 pub fn page(situation: &Situation, tls: &Tls, reloads: &Counts) -> String {
     let mut page = Page::default();
     about(&mut page);
+    process::write(&mut page);
     certificates(&mut page, tls, reloads);
     if let Situation::Member(service) = situation {
         member::write(&mut page, &service.stats());

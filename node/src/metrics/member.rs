@@ -126,6 +126,8 @@ fn work(page: &mut Page, counts: &Counts) {
         proposals_failed,
         comparisons_equal,
         comparisons_different,
+        calls,
+        engine_commits,
     } = counts;
     let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     page.counter("etcd_mvcc_put_total", "Total number of puts seen by this member.")
@@ -152,6 +154,12 @@ fn work(page: &mut Page, counts: &Counts) {
     )
     .with(&[("outcome", "equal")], now(comparisons_equal))
     .with(&[("outcome", "different")], now(comparisons_different));
+    calls.write(page);
+    engine_commits.write(
+        page,
+        "etcd_disk_backend_commit_duration_seconds",
+        "The latency distributions of commit called by backend.",
+    );
 }
 
 fn watches(page: &mut Page, hub: &Watches, sent: u64, leases: usize) {

@@ -6,10 +6,12 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use kvorum_store::Store;
 
 use crate::fatal;
+use crate::service::counts::Counts;
 
 /// Bytes applied but not yet in the engine beyond which applying waits.
 pub const PENDING_BYTES_MAX: usize = 128 << 20;
@@ -29,13 +31,13 @@ pub struct EngineWriter {
 }
 
 impl EngineWriter {
-    /// Starts the thread for `store`.
-    pub fn start(store: Arc<Mutex<Store>>) -> Self {
+    /// Starts the thread for `store`; how long each batch takes is counted.
+    pub fn start(store: Arc<Mutex<Store>>, counts: Arc<Counts>) -> Self {
         let signal = Arc::new((Mutex::new(Wish::default()), Condvar::new()));
         let seen = Arc::clone(&signal);
         let thread = thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run(&store, &seen))
+            .spawn(move || run(&store, &seen, &counts))
             .expect("the system gives a process its first threads");
         Self {
             signal,
@@ -68,7 +70,7 @@ impl EngineWriter {
     }
 }
 
-fn run(store: &Mutex<Store>, signal: &(Mutex<Wish>, Condvar)) {
+fn run(store: &Mutex<Store>, signal: &(Mutex<Wish>, Condvar), counts: &Counts) {
     loop {
         let wish = {
             let mut wish = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,19 +83,21 @@ fn run(store: &Mutex<Store>, signal: &(Mutex<Wish>, Condvar)) {
             }
             taken
         };
-        drain(store);
+        drain(store, counts);
         if wish == Wish::Stop {
             return;
         }
     }
 }
 
-fn drain(store: &Mutex<Store>) {
+fn drain(store: &Mutex<Store>, counts: &Counts) {
     loop {
         let writes = store.lock().unwrap_or_else(PoisonError::into_inner).take_writes();
         let Some(writes) = writes else { return };
+        let begun = Instant::now();
         if let Err(error) = writes.commit() {
             fatal::die(format_args!("the engine failed: {error}"));
         }
+        counts.engine_commits.add(begun.elapsed());
     }
 }

@@ -70,7 +70,7 @@ impl StateMachine {
         let (applied, _) = watch::channel(store.applied().map_or(0, |at| at.index));
         let reader = store.reader();
         let store = Arc::new(Mutex::new(store));
-        let engine = Arc::new(EngineWriter::start(Arc::clone(&store)));
+        let engine = Arc::new(EngineWriter::start(Arc::clone(&store), Arc::clone(&counts)));
         Self {
             store,
             reader,

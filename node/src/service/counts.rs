@@ -1,9 +1,13 @@
 //! What a member counts for `/metrics`: numbers that only grow, or go up and down, without a lock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kvorum_api::mvccpb::event::EventType;
 use kvorum_store::{Outcome, Response};
+
+use crate::grpc::counted::Calls;
+use crate::metrics::durations::Durations;
 
 /// The counters of one process.
 #[derive(Debug, Default)]
@@ -24,6 +28,10 @@ pub struct Counts {
     pub comparisons_equal: AtomicU64,
     /// Comparisons in which somebody differed.
     pub comparisons_different: AtomicU64,
+    /// Calls over gRPC.
+    pub calls: Arc<Calls>,
+    /// Batches that the engine took.
+    pub engine_commits: Durations,
 }
 
 impl Counts {

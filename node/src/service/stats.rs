@@ -8,6 +8,7 @@ use kvorum_api::etcdserverpb::AlarmMember;
 use super::Service;
 use super::counts::Counts;
 use super::status::committed_index;
+use crate::grpc::counted::Calls;
 
 /// A snapshot of a member's counters and gauges.
 #[derive(Debug, Clone)]
@@ -53,6 +54,11 @@ pub struct Stats {
 }
 
 impl Service {
+    /// The counters of calls over gRPC.
+    pub fn calls(&self) -> Arc<Calls> {
+        Arc::clone(&self.inner.counts.calls)
+    }
+
     /// The counters and gauges now.
     pub fn stats(&self) -> Stats {
         let metrics = self.metrics();

@@ -35,6 +35,7 @@ mod linearizability;
 mod maintenance;
 mod members;
 mod membership;
+mod metrics;
 mod plain;
 mod probes;
 mod range_stream;
