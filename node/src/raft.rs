@@ -21,6 +21,7 @@ pub mod log_index;
 pub mod log_records;
 pub mod log_store;
 pub mod network;
+pub mod peer_counts;
 pub mod peers;
 pub mod read_index;
 pub mod routes;

@@ -136,6 +136,16 @@ impl Service {
         Ok(&self.inner.node.raft)
     }
 
+    /// A connection from a member, whose bytes are counted from now on. Somebody else's are not: there may be many.
+    #[must_use]
+    pub fn counted(&self, from: u64, stream: PeerStream) -> PeerStream {
+        let metrics = self.metrics();
+        if metrics.membership_config.membership().get_node(&from).is_none() {
+            return stream;
+        }
+        stream.counted(self.inner.node.forwarder.dialler().counts().of(from))
+    }
+
     /// The snapshot files, for a snapshot that a peer sends.
     ///
     /// # Errors

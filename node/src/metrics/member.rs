@@ -7,7 +7,7 @@ use kvorum_api::etcdserverpb::AlarmMember;
 use kvorum_store::watch::Counts as Watches;
 use kvorum_wal::{SYNC_BUCKETS, SyncHistogram};
 
-use super::text::Page;
+use super::text::{Distribution, Page};
 use crate::service::Stats;
 use crate::service::counts::Counts;
 
@@ -32,24 +32,11 @@ pub fn write(page: &mut Page, stats: &Stats) {
         quota_bytes,
         alarms,
         counts,
+        others,
+        peers,
         wal,
     } = stats;
-    let flag = |holds: bool| u8::from(holds);
-    page.gauge(
-        "etcd_server_has_leader",
-        "Whether a leader exists. 1 is existence, 0 is not.",
-    )
-    .value(flag(*has_leader));
-    page.gauge(
-        "etcd_server_is_leader",
-        "Whether or not this member is a leader. 1 if is, 0 otherwise.",
-    )
-    .value(flag(*state == NodeState::Leader));
-    page.gauge(
-        "etcd_server_is_learner",
-        "Whether or not this member is a learner. 1 if is, 0 otherwise.",
-    )
-    .value(flag(*state == NodeState::Learner));
+    role(page, state, *has_leader);
     page.counter(
         "etcd_server_leader_changes_seen_total",
         "The number of leader changes seen.",
@@ -78,9 +65,29 @@ pub fn write(page: &mut Page, stats: &Stats) {
     .value(engine_bytes);
     space(page, *record_bytes, *quota_bytes, alarms);
     work(page, counts);
+    peers.write(page, others);
     history(page, *keys, *revision, *compact_revision);
     watches(page, hub, *watch_events, *leases);
     log(page, wal);
+}
+
+fn role(page: &mut Page, state: &NodeState, has_leader: bool) {
+    let flag = |holds: bool| u8::from(holds);
+    page.gauge(
+        "etcd_server_has_leader",
+        "Whether a leader exists. 1 is existence, 0 is not.",
+    )
+    .value(flag(has_leader));
+    page.gauge(
+        "etcd_server_is_leader",
+        "Whether or not this member is a leader. 1 if is, 0 otherwise.",
+    )
+    .value(flag(*state == NodeState::Leader));
+    page.gauge(
+        "etcd_server_is_learner",
+        "Whether or not this member is a learner. 1 if is, 0 otherwise.",
+    )
+    .value(flag(*state == NodeState::Learner));
 }
 
 fn history(page: &mut Page, keys: usize, revision: i64, compact_revision: i64) {
@@ -155,11 +162,11 @@ fn work(page: &mut Page, counts: &Counts) {
     .with(&[("outcome", "equal")], now(comparisons_equal))
     .with(&[("outcome", "different")], now(comparisons_different));
     calls.write(page);
-    engine_commits.write(
-        page,
+    page.histogram(
         "etcd_disk_backend_commit_duration_seconds",
         "The latency distributions of commit called by backend.",
-    );
+    )
+    .distribution(&[], &engine_commits.distribution());
 }
 
 fn watches(page: &mut Page, hub: &Watches, sent: u64, leases: usize) {
@@ -213,13 +220,16 @@ fn log(page: &mut Page, wal: &kvorum_wal::Metrics) {
     } = wal;
     let SyncHistogram { buckets, count, total } = syncs;
     let bounds = (0..SYNC_BUCKETS).map(SyncHistogram::bound_seconds);
+    let syncs = Distribution {
+        buckets: bounds.zip(buckets.iter().copied()).collect(),
+        count: *count,
+        sum: total.as_secs_f64(),
+    };
     page.histogram(
         "etcd_disk_wal_fsync_duration_seconds",
         "The latency distributions of fsync called by WAL.",
-        bounds.zip(buckets.iter().copied()),
-        *count,
-        total.as_secs_f64(),
-    );
+    )
+    .distribution(&[], &syncs);
     page.counter("etcd_disk_wal_write_bytes_total", "Bytes written to the WAL.")
         .value(bytes);
     page.counter("kvorum_wal_records_total", "Records written to the log.")

@@ -26,25 +26,9 @@ impl Page {
         self.family(name, help, "counter")
     }
 
-    /// Durations by size: pairs of an upper bound in seconds and how many were within this bound but above the one
-    /// before; then their number and their sum in seconds.
-    pub fn histogram(
-        &mut self,
-        name: &'static str,
-        help: &str,
-        buckets: impl Iterator<Item = (f64, u64)>,
-        count: u64,
-        sum: f64,
-    ) {
-        self.family(name, help, "histogram");
-        let mut within = 0;
-        for (bound, more) in buckets {
-            within += more;
-            self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {within}"));
-        }
-        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {count}"));
-        self.line(format_args!("{name}_sum {sum}"));
-        self.line(format_args!("{name}_count {count}"));
+    /// Durations by size.
+    pub fn histogram(&mut self, name: &'static str, help: &str) -> Family<'_> {
+        self.family(name, help, "histogram")
     }
 
     /// The text.
@@ -64,6 +48,17 @@ impl Page {
     }
 }
 
+/// How often something took how long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// Pairs of an upper bound in seconds and how many were within this bound but above the one before.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many there were, those beyond the last bound too.
+    pub count: u64,
+    /// Their sum, in seconds.
+    pub sum: f64,
+}
+
 impl Family<'_> {
     /// The family's only sample.
     pub fn value(self, value: impl Display) {
@@ -72,14 +67,42 @@ impl Family<'_> {
 
     /// A sample with labels. Label values are ours: they hold no quotes, backslashes or line ends.
     pub fn with(self, labels: &[(&str, &str)], value: impl Display) -> Self {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(name, label)| format!("{name}=\"{label}\""))
-            .collect();
-        self.page
-            .line(format_args!("{}{{{}}} {value}", self.name, labels.join(",")));
+        let name = self.name;
+        self.page.line(format_args!("{name}{} {value}", braced(labels)));
         self
     }
+
+    /// The samples of a histogram with these labels.
+    pub fn distribution(self, labels: &[(&str, &str)], distribution: &Distribution) -> Self {
+        let name = self.name;
+        let Distribution { buckets, count, sum } = distribution;
+        let bounded = |bound: &str| {
+            let all: Vec<(&str, &str)> = labels.iter().copied().chain([("le", bound)]).collect();
+            braced(&all)
+        };
+        let mut within = 0;
+        for (bound, more) in buckets {
+            within += more;
+            let labels = bounded(&bound.to_string());
+            self.page.line(format_args!("{name}_bucket{labels} {within}"));
+        }
+        self.page.line(format_args!("{name}_bucket{} {count}", bounded("+Inf")));
+        self.page.line(format_args!("{name}_sum{} {sum}", braced(labels)));
+        self.page.line(format_args!("{name}_count{} {count}", braced(labels)));
+        self
+    }
+}
+
+/// Labels as they are written behind a name; nothing where there are none.
+fn braced(labels: &[(&str, &str)]) -> String {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(name, label)| format!("{name}=\"{label}\""))
+        .collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    format!("{{{}}}", labels.join(","))
 }
 
 #[cfg(test)]
@@ -94,13 +117,14 @@ mod tests {
         page.counter("b_total", "Two.")
             .with(&[("x", "1"), ("y", "2")], 2)
             .with(&[("x", "3")], 4);
-        page.histogram(
-            "c_seconds",
-            "Three.",
-            [(0.001, 5), (0.002, 0), (0.004, 2)].into_iter(),
-            8,
-            0.25,
-        );
+        let distribution = Distribution {
+            buckets: vec![(0.001, 5), (0.002, 0), (0.004, 2)],
+            count: 8,
+            sum: 0.25,
+        };
+        page.histogram("c_seconds", "Three.")
+            .distribution(&[], &distribution)
+            .distribution(&[("x", "1")], &distribution);
         expect![[r#"
             # HELP a One.
             # TYPE a gauge
@@ -117,6 +141,12 @@ mod tests {
             c_seconds_bucket{le="+Inf"} 8
             c_seconds_sum 0.25
             c_seconds_count 8
+            c_seconds_bucket{x="1",le="0.001"} 5
+            c_seconds_bucket{x="1",le="0.002"} 5
+            c_seconds_bucket{x="1",le="0.004"} 7
+            c_seconds_bucket{x="1",le="+Inf"} 8
+            c_seconds_sum{x="1"} 0.25
+            c_seconds_count{x="1"} 8
         "#]]
         .assert_eq(&page.finish());
     }

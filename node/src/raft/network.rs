@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::frame::{self, Channel};
 use super::line::Line;
+use super::peer_counts::PeerCount;
 use super::peers::Dialler;
 use super::snapshots::{Meta, SnapshotFile};
 use super::{MemberNode, Types};
@@ -108,6 +109,7 @@ pub struct Link {
     dialling: Option<JoinHandle<io::Result<Calls>>>,
     /// The next dial begins no sooner.
     dial_from: Instant,
+    count: Arc<PeerCount>,
 }
 
 impl Network {
@@ -131,11 +133,13 @@ impl RaftNetworkFactory<Types> for Network {
 
 impl Link {
     fn new(dialler: Arc<Dialler>, target: u64, node: MemberNode, purpose: Purpose) -> Self {
+        let count = dialler.counts().of(target);
         Self {
             dialler,
             target,
             node,
             purpose,
+            count,
             calls: None,
             dialling: None,
             dial_from: Instant::now(),
@@ -144,7 +148,12 @@ impl Link {
 
     async fn ask(&mut self, question: Question) -> Result<Response, RPCError<Types>> {
         let calls = self.calls().await.map_err(unreachable)?;
-        match calls.ask(question).await {
+        let begun = Instant::now();
+        let answer = calls.ask(question).await;
+        if self.purpose == Purpose::Heartbeat && answer.is_ok() {
+            self.count.round_trips.add(begun.elapsed());
+        }
+        match answer {
             Ok(Response::Failed(reason)) => Err(unreachable(io::Error::other(reason))),
             Ok(response) => Ok(response),
             Err(error) => Err(unreachable(io::Error::other(error))),

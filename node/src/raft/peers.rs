@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use super::MemberNode;
 use super::frame::{self, Channel, Greeting, Hello, MAGIC};
+use super::peer_counts::PeerCounts;
+use crate::service::counts::add;
 use crate::tls::{PeerStream, PeerTransport};
 
 /// Longer than any handshake on a working network; shorter than an election, so that a dead peer's first URL does not
@@ -27,6 +29,7 @@ pub struct Dialler {
     member_id: u64,
     /// Members whose last dial failed.
     away: Arc<Mutex<BTreeSet<u64>>>,
+    counts: Arc<PeerCounts>,
 }
 
 impl Dialler {
@@ -37,7 +40,13 @@ impl Dialler {
             cluster_id,
             member_id,
             away: Arc::default(),
+            counts: Arc::default(),
         }
+    }
+
+    /// What goes to and comes from each member.
+    pub fn counts(&self) -> Arc<PeerCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Connects to `target` at the first of its URLs that answers.
@@ -46,6 +55,10 @@ impl Dialler {
     /// No URL answered; the last reason is returned.
     pub async fn dial(&self, target: u64, node: &MemberNode, channel: Channel) -> io::Result<PeerStream> {
         let dialled = self.try_each(target, node, channel).await;
+        let count = self.counts.of(target);
+        if dialled.is_err() {
+            add(&count.failures);
+        }
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         match &dialled {
             Err(error) if away.insert(target) => {
@@ -57,7 +70,7 @@ impl Dialler {
             _ => {}
         }
         drop(away);
-        dialled
+        dialled.map(|stream| stream.counted(count))
     }
 
     async fn try_each(&self, target: u64, node: &MemberNode, channel: Channel) -> io::Result<PeerStream> {

@@ -45,6 +45,7 @@ pub async fn serve(service: &Service, mut stream: PeerStream) -> io::Result<()> 
         let text = format!("member {from:016x} of cluster {cluster_id:016x} asked for member {to:016x}: {greeting:?}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
+    let stream = service.counted(hello.from, stream);
     let raft = service.raft()?;
     match hello.channel {
         Channel::Append => append(raft, stream).await,

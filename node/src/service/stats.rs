@@ -9,6 +9,7 @@ use super::Service;
 use super::counts::Counts;
 use super::status::committed_index;
 use crate::grpc::counted::Calls;
+use crate::raft::peer_counts::PeerCounts;
 
 /// A snapshot of a member's counters and gauges.
 #[derive(Debug, Clone)]
@@ -49,6 +50,10 @@ pub struct Stats {
     pub alarms: Vec<AlarmMember>,
     /// What the process counted.
     pub counts: Arc<Counts>,
+    /// The ids of the other members.
+    pub others: Vec<u64>,
+    /// What goes to and comes from them.
+    pub peers: Arc<PeerCounts>,
     /// The WAL's counters and its histogram of syncs.
     pub wal: kvorum_wal::Metrics,
 }
@@ -64,6 +69,9 @@ impl Service {
         let metrics = self.metrics();
         let node = &self.inner.node;
         let (watches, watch_events) = node.watches.counts();
+        let me = self.inner.identity.member_id.get();
+        let members = metrics.membership_config.membership().nodes();
+        let others = members.map(|(id, _)| *id).filter(|id| *id != me).collect();
         Stats {
             state: self.state_of(&metrics),
             has_leader: metrics.current_leader.is_some(),
@@ -83,6 +91,8 @@ impl Service {
             quota_bytes: self.inner.quota_bytes,
             alarms: self.alarms(),
             counts: Arc::clone(&self.inner.counts),
+            others,
+            peers: node.forwarder.dialler().counts(),
             wal: node.log.wal().metrics(),
         }
     }

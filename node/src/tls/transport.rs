@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::{HANDSHAKE_MAX, PeerName, PeerTls};
+use crate::raft::peer_counts::PeerCount;
 
 /// How long a peer may leave what was sent to it unacknowledged before the connection counts as broken. Longer than a
 /// network takes to come back from a switch-over; a member that is only slow acknowledges all the same, its kernel does.
@@ -40,6 +42,7 @@ pub enum PeerTransport {
 pub struct PeerStream {
     inner: Inner,
     peer: Option<PeerName>,
+    count: Option<Arc<PeerCount>>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl PeerTransport {
             return Ok(PeerStream {
                 inner: Inner::Plain(tcp),
                 peer: None,
+                count: None,
             });
         };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
@@ -69,6 +73,7 @@ impl PeerTransport {
         Ok(PeerStream {
             inner: Inner::Tls(Box::new(stream.into())),
             peer: Some(peer),
+            count: None,
         })
     }
 
@@ -82,6 +87,7 @@ impl PeerTransport {
             return Ok(PeerStream {
                 inner: Inner::Plain(tcp),
                 peer: None,
+                count: None,
             });
         };
         let stream = timeout(HANDSHAKE_MAX, tls.acceptor().accept(tcp))
@@ -91,6 +97,7 @@ impl PeerTransport {
         Ok(PeerStream {
             inner: Inner::Tls(Box::new(stream.into())),
             peer: Some(peer),
+            count: None,
         })
     }
 }
@@ -113,6 +120,15 @@ fn late() -> io::Error {
 }
 
 impl PeerStream {
+    /// The same stream, whose bytes are counted from now on.
+    #[must_use]
+    pub fn counted(self, count: Arc<PeerCount>) -> Self {
+        Self {
+            count: Some(count),
+            ..self
+        }
+    }
+
     /// The member whose certificate was verified; `None` over plain text.
     #[must_use]
     pub fn peer(&self) -> Option<&PeerName> {
@@ -122,19 +138,31 @@ impl PeerStream {
 
 impl AsyncRead for PeerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = match &mut this.inner {
             Inner::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Inner::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Some(count) = &this.count {
+            let read = buf.filled().len() - before;
+            count.received_bytes.fetch_add(read as u64, Ordering::Relaxed);
         }
+        polled
     }
 }
 
 impl AsyncWrite for PeerStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        let polled = match &mut this.inner {
             Inner::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Inner::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        };
+        if let (Some(count), Poll::Ready(Ok(written))) = (&this.count, &polled) {
+            count.sent_bytes.fetch_add(*written as u64, Ordering::Relaxed);
         }
+        polled
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,7 +12,7 @@ use kvorum_tests::wait::{SETTLE, until};
 use kvorum_tests::web::Web;
 use tonic::Code;
 
-/// What etcd's dashboard and alert rules (its mixin) and its documentation of monitoring read of one member alone.
+/// What etcd's dashboard and alert rules (its mixin) and its documentation of monitoring read of one member.
 const READ_BY_DASHBOARDS: [&str; 24] = [
     "etcd_debugging_mvcc_keys_total",
     "etcd_debugging_mvcc_slow_watcher_total",
@@ -102,6 +102,60 @@ fn handled(method: &str, service: &str, kind: &str, code: &str) -> String {
 
 async fn page(web: &Web, url: &str) -> BTreeMap<String, Family> {
     families(&web.get(&format!("{url}/metrics")).await.unwrap().text())
+}
+
+/// What they read of the connections between members.
+const READ_OF_PEERS: [&str; 4] = [
+    "etcd_network_peer_received_bytes_total",
+    "etcd_network_peer_round_trip_time_seconds",
+    "etcd_network_peer_sent_bytes_total",
+    "etcd_network_peer_sent_failures_total",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_count_what_goes_between_them() {
+    let mut cluster = Cluster::plain(3).await;
+    let leader = cluster.leader().await;
+    let dead = cluster.follower().await;
+    let (dead_id, _) = cluster.at(dead).who().await.unwrap();
+    let value = "v".repeat(100_000);
+    cluster.at(leader).put("key", &value).await.unwrap();
+    cluster.kill(dead);
+    cluster.at(leader).put("key", "small").await.unwrap();
+    let dead_id = format!("{dead_id:x}");
+    let ours = until("the failures to be counted", SETTLE, async || {
+        let page = page(&cluster.web, &cluster.url(leader)).await;
+        let failures = &page["etcd_network_peer_sent_failures_total"].samples;
+        let failed = failures[&format!("etcd_network_peer_sent_failures_total{{To=\"{dead_id}\"}}")];
+        if failed > 0.0 {
+            Ok(page)
+        } else {
+            Err(format!("{failures:?}"))
+        }
+    })
+    .await;
+    let of = |name: &str, way: &str| ours[name].samples[&format!("{name}{{{way}=\"{dead_id}\"}}")];
+    assert!(of("etcd_network_peer_sent_bytes_total", "To") > 100_000.0);
+    assert!(of("etcd_network_peer_received_bytes_total", "From") > 0.0);
+    let trips = &ours["etcd_network_peer_round_trip_time_seconds"].samples;
+    let count = trips[&format!("etcd_network_peer_round_trip_time_seconds_count{{To=\"{dead_id}\"}}")];
+    assert!(count > 0.0, "{trips:?}");
+
+    let Some(reference) = Reference::start_with(3, &[]).await else {
+        return;
+    };
+    reference.etcd.put("key", "value").await.unwrap();
+    let theirs = page(&cluster.web, &reference.urls[0]).await;
+    for name in READ_OF_PEERS {
+        // etcd has a family when it has a sample: failures when there was one.
+        if let Some(real) = theirs.get(name) {
+            assert_eq!(
+                (&ours[name].kind, &ours[name].labels),
+                (&real.kind, &real.labels),
+                "{name}"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
