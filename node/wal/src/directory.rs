@@ -30,13 +30,30 @@ const SUFFIX_TEMPORARY: &str = ".wal.new";
 pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
-    sync: bool,
+    access: Access,
+}
+
+/// What may be done to a directory and its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing is changed.
+    Read,
+    /// The directory is made when `create`; only tests do not sync.
+    Write { create: bool, sync: bool },
+}
+
+/// The files of a log.
+pub(crate) struct Listing {
+    /// Numbers of the segments, in order.
+    pub(crate) numbers: Vec<u64>,
+    /// What an interrupted preparation left.
+    pub(crate) unfinished: Vec<PathBuf>,
 }
 
 impl Directory {
-    /// Opens and locks `path`; makes it when `create`.
-    pub(crate) fn open(path: &Path, create: bool, sync: bool) -> Result<Directory, OpenError> {
-        if create {
+    /// Opens and locks `path`.
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Directory, OpenError> {
+        if let Access::Write { create: true, .. } = access {
             match DirBuilder::new().mode(0o700).create(path) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(Failure::of("make the log's directory", path)(error).into());
@@ -52,23 +69,22 @@ impl Directory {
             Ok(()) => Ok(Directory {
                 path: path.to_owned(),
                 handle,
-                sync,
+                access,
             }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
             Err(error) => Err(Failure::of("lock the log's directory", path)(error.into()).into()),
         }
     }
 
-    /// Numbers of the segments here, in order. Removes what an interrupted preparation left.
-    pub(crate) fn numbers(&self) -> Result<Vec<u64>, OpenError> {
+    /// What is here. Names that the log does not know and that do not look like its own are none of its business.
+    pub(crate) fn list(&self) -> Result<Listing, OpenError> {
         let unreadable = || Failure::of("list the log's directory", &self.path);
-        let mut numbers = Vec::new();
+        let (mut numbers, mut unfinished) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(unreadable())? {
             let name = entry.map_err(unreadable())?.file_name();
             let name = name.to_string_lossy();
             if name.ends_with(SUFFIX_TEMPORARY) {
-                let path = self.path.join(&*name);
-                fs::remove_file(&path).map_err(Failure::of("remove the unfinished segment", &path))?;
+                unfinished.push(self.path.join(&*name));
             } else if let Some(stem) = name.strip_suffix(SUFFIX) {
                 let number = stem
                     .parse()
@@ -82,7 +98,8 @@ impl Directory {
             }
         }
         numbers.sort_unstable();
-        Ok(numbers)
+        unfinished.sort_unstable();
+        Ok(Listing { numbers, unfinished })
     }
 
     /// Where it is.
@@ -97,7 +114,7 @@ impl Directory {
 
     /// Opens a segment that is there.
     pub(crate) fn segment(&self, number: u64, log_id: Option<u64>) -> Result<Segment, OpenError> {
-        Segment::open(&self.file(number), number, log_id, self.sync)
+        Segment::open(&self.file(number), number, log_id, self.access)
     }
 
     /// Makes a segment of zeros: under a temporary name, synced, renamed, the directory synced. `None` when `stop` was
@@ -116,7 +133,7 @@ impl Directory {
         };
         fs::rename(&temporary, &path).map_err(Failure::of("rename the prepared segment", &temporary))?;
         self.sync()?;
-        Ok(Some(Segment::new(header, path, file, self.sync)))
+        Ok(Some(Segment::new(header, path, file, self.syncs())))
     }
 
     /// Makes a segment while the caller waits.
@@ -143,12 +160,16 @@ impl Directory {
             .canonicalize()
             .map_err(Failure::of("find the log's directory", &self.path))?;
         let parent = parent.parent().unwrap_or(&self.path);
-        let synced = File::open(parent).and_then(|handle| if self.sync { handle.sync_all() } else { Ok(()) });
+        let synced = File::open(parent).and_then(|handle| if self.syncs() { handle.sync_all() } else { Ok(()) });
         synced.map_err(Failure::of("fsync the directory", parent))
     }
 
+    fn syncs(&self) -> bool {
+        matches!(self.access, Access::Write { sync: true, .. })
+    }
+
     fn sync(&self) -> Result<(), Failure> {
-        if self.sync {
+        if self.syncs() {
             self.handle
                 .sync_all()
                 .map_err(Failure::of("fsync the log's directory", &self.path))?;
@@ -173,12 +194,12 @@ impl Directory {
             let step = (header.capacity - offset).min(STEP_BYTES);
             file.write_all_at(&zeros[..step as usize], offset)?;
             offset += step;
-            if self.sync {
+            if self.syncs() {
                 file.sync_data()?;
             }
         }
         file.write_all_at(&header.encode(), 0)?;
-        if self.sync {
+        if self.syncs() {
             file.sync_all()?;
         }
         Ok(Some(file))

@@ -22,7 +22,7 @@ pub enum OpenError {
     #[error("the log in {} is in use by another process; stop it first: two writers would destroy the log", .0.display())]
     InUse(PathBuf),
     /// The directory holds no log and [`Options::create`](crate::Options::create) is off.
-    #[error("there is no log in {}, though this member should have one: is the disk mounted?", .0.display())]
+    #[error("there is no log in {}, though this member should have one: is the disk mounted? {NEXT_STEP}", .0.display())]
     Missing(PathBuf),
     /// A file belongs to another log.
     #[error("{} belongs to log {found:016x}, not to {expected:016x}: a file or folder from elsewhere. {NEXT_STEP}", file.display())]
@@ -55,14 +55,14 @@ pub enum OpenError {
         what: String,
     },
     /// The `replay` callback refused a record.
-    #[error("{}, offset {offset}: the record is whole but was refused", file.display())]
+    #[error("{}, offset {offset}: the record is whole but was refused: {reason}. {NEXT_STEP}", file.display())]
     Replay {
         /// The file.
         file: PathBuf,
         /// Offset of the record, in bytes.
         offset: u64,
         /// The callback's error.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system refused something.
     #[error(transparent)]

@@ -1,22 +1,19 @@
-//! From a directory to a log that can go on: reads every segment in order, hands every record over, and decides by
-//! what it finds. Refuses unless the only thing wrong is a torn end (`tail`), which it cuts.
+//! From a directory to a log that can go on: acts on what `survey` found. Refuses unless the only thing wrong is a torn
+//! end, which it cuts.
 //!
-//! What it must keep true:
-//! 1. Segments are numbered without a gap, and the oldest is not younger than the floor noted before the last removal.
-//! 2. Every segment but the last used one ends with a seal; behind the end of a segment there are zeros only, and later
-//!    segments (prepared ahead) are empty.
-//! 3. What was replayed is on disk when it returns. A process that died may have left its last group in the page cache
-//!    alone, even after a sync that failed; so that group is written and synced again.
+//! What it must keep true: a refusal changes nothing; and what was replayed is on disk when it returns. A process that
+//! died may have left its last group in the page cache alone, even after a sync that failed; so that group is written
+//! and synced again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use crate::{
-    Kind, OpenError, Options, Position,
-    directory::Directory,
-    format::{self, FLOOR, Home, SEAL, SEGMENT_HEADER_BYTES, footprint, is_zero},
+    Failure, OpenError, Options,
+    directory::{Directory, Listing},
+    format::{Home, SEGMENT_HEADER_BYTES},
     queue::Cursor,
     segment::Segment,
-    tail::{Verdict, judge},
+    survey::{Closing, Replay, Survey, open_segments, survey},
 };
 
 /// What [`open`](crate::open) found and did; for the one line that the caller logs.
@@ -47,11 +44,6 @@ pub struct Cut {
     pub bytes: u64,
 }
 
-/// The caller's `replay`, with its error made one type.
-pub(crate) type Replay<'a> = &'a mut dyn FnMut(Position, Kind, &[u8]) -> Result<(), Refused>;
-/// The caller's error.
-pub(crate) type Refused = Box<dyn std::error::Error + Send + Sync>;
-
 /// Everything with which a log goes on.
 pub(crate) struct Recovered {
     pub(crate) recovery: Recovery,
@@ -64,10 +56,18 @@ pub(crate) struct Recovered {
 
 /// Recovers the log in `directory`, or makes a new one.
 pub(crate) fn recover(directory: &Directory, options: &Options, replay: Replay<'_>) -> Result<Recovered, OpenError> {
-    let segments = open_segments(directory, options)?;
-    let mut recovered = match segments.is_empty() {
-        true => create(directory, options)?,
-        false => read(directory, options, segments, replay)?,
+    let Listing { numbers, unfinished } = directory.list()?;
+    let segments = open_segments(directory, &numbers, options.log_id)?;
+    let survey = match segments.is_empty() {
+        true => None,
+        false => Some(survey(directory, segments, &mut Vec::new(), replay)?),
+    };
+    for path in unfinished {
+        fs::remove_file(&path).map_err(Failure::of("remove the unfinished segment", &path))?;
+    }
+    let mut recovered = match survey {
+        None => create(directory, options)?,
+        Some(survey) => go_on(survey)?,
     };
     let (last, ready) = (recovered.recovery.last_segment, recovered.ready.take());
     // Of what was prepared ahead, one segment of the right size is of use. The others hold nothing: newest first.
@@ -78,25 +78,6 @@ pub(crate) fn recover(directory: &Directory, options: &Options, replay: Replay<'
         directory.remove(number)?;
     }
     Ok(recovered)
-}
-
-/// Opens every segment and checks the numbers.
-fn open_segments(directory: &Directory, options: &Options) -> Result<Vec<Arc<Segment>>, OpenError> {
-    let mut segments: Vec<Arc<Segment>> = Vec::new();
-    for number in directory.numbers()? {
-        let log_id = options.log_id.or(segments.first().map(|first| first.home.log_id));
-        if let Some(last) = segments.last().filter(|last| last.home.segment + 1 != number) {
-            let missing = last.home.segment + 1;
-            let what = format!("this segment is missing, but segment {number} is there");
-            return Err(OpenError::Damaged {
-                file: directory.file(missing),
-                offset: 0,
-                what,
-            });
-        }
-        segments.push(Arc::new(directory.segment(number, log_id)?));
-    }
-    Ok(segments)
 }
 
 fn create(directory: &Directory, options: &Options) -> Result<Recovered, OpenError> {
@@ -132,50 +113,14 @@ fn create(directory: &Directory, options: &Options) -> Result<Recovered, OpenErr
     })
 }
 
-fn read(
-    directory: &Directory,
-    options: &Options,
-    segments: Vec<Arc<Segment>>,
-    replay: Replay<'_>,
-) -> Result<Recovered, OpenError> {
-    let mut scan = Scan {
-        replay,
-        records: 0,
-        floor: 1,
-    };
-    let mut used = 0;
-    let (end, image) = loop {
-        let image = segments[used].image()?;
-        let end = scan.segment(&segments[used], &image)?;
-        used += 1;
-        // A sealed segment is followed by another; unless that one is still empty, it was the last one used.
-        if end.closing == Closing::Sealed && !is_last_used(&segments, used)? {
-            continue;
-        }
-        break (end, image);
-    };
-    let last = &segments[used - 1];
-    check_rest(last, &end, &segments[used..])?;
-    let first = segments[0].home.segment;
-    if first > scan.floor {
-        let what = format!(
-            "the log begins here, but the segments from {} on were never released",
-            scan.floor
-        );
-        return Err(OpenError::Damaged {
-            file: segments[0].path.clone(),
-            offset: 0,
-            what,
-        });
-    }
-    let cut = settle(last, &end, &image)?;
+/// Settles the end and finds the segment that is written next.
+fn go_on(survey: Survey) -> Result<Recovered, OpenError> {
+    settle(&survey)?;
+    let last = survey.last();
     let log_id = last.home.log_id;
-    let (live, offset) = match end.closing {
-        Closing::Sealed => (
-            next_of(directory, options, last, segments.get(used))?,
-            SEGMENT_HEADER_BYTES,
-        ),
-        Closing::Open | Closing::Bad(_) => (Arc::clone(last), end.offset),
+    let (live, offset) = match survey.end.closing {
+        Closing::Sealed => (Arc::clone(&survey.segments[survey.used]), SEGMENT_HEADER_BYTES),
+        Closing::Open | Closing::Bad(_) => (Arc::clone(last), survey.end.offset),
     };
     let number = live.home.segment;
     let next = Cursor {
@@ -183,197 +128,39 @@ fn read(
         offset,
         capacity: live.capacity,
     };
-    let mut segments: BTreeMap<_, _> = segments
+    let recovery = Recovery {
+        log_id,
+        created: false,
+        first_segment: survey.segments[0].home.segment,
+        last_segment: number,
+        records: survey.records,
+        cut: survey.cut,
+    };
+    let mut segments: BTreeMap<_, _> = survey
+        .segments
         .into_iter()
         .map(|segment| (segment.home.segment, segment))
         .collect();
     let ready = segments.get(&(number + 1)).map(Arc::clone);
     segments.insert(number, live);
-    let (records, floor) = (scan.records, scan.floor);
-    let recovery = Recovery {
-        log_id,
-        created: false,
-        first_segment: first,
-        last_segment: number,
-        records,
-        cut,
-    };
     Ok(Recovered {
         recovery,
         segments,
         next,
         ready,
-        floor,
+        floor: survey.floor,
     })
 }
 
-fn is_last_used(segments: &[Arc<Segment>], used: usize) -> Result<bool, OpenError> {
-    match segments.get(used) {
-        None => Ok(true),
-        Some(next) => Ok(next.is_unused()?),
-    }
-}
-
-/// The live segment after one that is sealed: prepared ahead, or made now.
-fn next_of(
-    directory: &Directory,
-    options: &Options,
-    last: &Segment,
-    prepared: Option<&Arc<Segment>>,
-) -> Result<Arc<Segment>, OpenError> {
-    match prepared {
-        Some(segment) => Ok(Arc::clone(segment)),
-        None => {
-            let home = Home {
-                segment: last.home.segment + 1,
-                ..last.home
-            };
-            Ok(Arc::new(directory.make_now(home, options.segment_bytes)?))
-        }
-    }
-}
-
-/// Refuses when a segment that should be empty is not.
-fn check_rest(last: &Segment, end: &End, rest: &[Arc<Segment>]) -> Result<(), OpenError> {
-    for segment in rest {
-        if segment.is_unused()? {
-            continue;
-        }
-        let later = format!("though segment {} was used after it", segment.home.segment);
-        return Err(match end.closing {
-            Closing::Bad(what) => damaged(last, end.offset, format!("{what}, {later}")),
-            Closing::Open => damaged(last, end.offset, format!("records or the seal are missing, {later}")),
-            Closing::Sealed => damaged(&rest[0], SEGMENT_HEADER_BYTES, format!("the segment is empty, {later}")),
-        });
-    }
-    Ok(())
-}
-
 /// Cuts a torn end, writes the last group again and syncs.
-fn settle(last: &Segment, end: &End, image: &[u8]) -> Result<Option<Cut>, OpenError> {
-    let mut tail = image[end.group as usize..end.offset as usize].to_vec();
-    let cut = match end.closing {
-        Closing::Sealed | Closing::Open => None,
-        Closing::Bad(_) => match judge(image, last.home, end.offset) {
-            Verdict::Damaged(what) => return Err(damaged(last, end.offset, what)),
-            Verdict::Torn { until } => {
-                let bytes = until - end.offset;
-                tail.resize(tail.len() + bytes as usize, 0);
-                Some(Cut {
-                    segment: last.home.segment,
-                    offset: end.offset,
-                    bytes,
-                })
-            }
-        },
-    };
+fn settle(survey: &Survey) -> Result<(), OpenError> {
+    let (last, end) = (survey.last(), &survey.end);
+    let mut tail = survey.image[end.group as usize..end.offset as usize].to_vec();
+    if let Some(cut) = survey.cut {
+        tail.resize(tail.len() + cut.bytes as usize, 0);
+    }
     if !tail.is_empty() {
         last.write(&tail, end.group)?;
     }
-    last.sync()?;
-    Ok(cut)
-}
-
-/// Where the records of a segment end, and how.
-struct End {
-    offset: u64,
-    /// Start of the last group.
-    group: u64,
-    closing: Closing,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    Sealed,
-    /// Zeros.
-    Open,
-    /// Something that is not a record.
-    Bad(&'static str),
-}
-
-/// The walk over all records.
-struct Scan<'a> {
-    replay: Replay<'a>,
-    records: u64,
-    floor: u64,
-}
-
-impl Scan<'_> {
-    /// Walks over one segment, up to its end or the first thing that is not a record.
-    fn segment(&mut self, segment: &Segment, image: &[u8]) -> Result<End, OpenError> {
-        let home = segment.home;
-        let mut end = End {
-            offset: SEGMENT_HEADER_BYTES,
-            group: SEGMENT_HEADER_BYTES,
-            closing: Closing::Open,
-        };
-        loop {
-            let rest = &image[end.offset as usize..];
-            let found = match format::decode_record(home, end.offset, rest) {
-                Ok(found) => found,
-                Err(_) if is_zero(rest) => return Ok(end),
-                Err(what) => {
-                    return Ok(End {
-                        closing: Closing::Bad(what),
-                        ..end
-                    });
-                }
-            };
-            let group = u64::from(found.head.group);
-            if group != end.group && group != end.offset {
-                return Err(damaged(
-                    segment,
-                    end.offset,
-                    format!("the record names a group that began at {group}"),
-                ));
-            }
-            let at = Position {
-                segment: home.segment,
-                offset: end.offset,
-                len: found.head.len,
-            };
-            (end.offset, end.group) = (at.offset + footprint(at.len), group);
-            match (found.head.tag, <[u8; 8]>::try_from(found.payload)) {
-                (SEAL, _) if is_zero(&image[end.offset as usize..]) => {
-                    return Ok(End {
-                        closing: Closing::Sealed,
-                        ..end
-                    });
-                }
-                (SEAL, _) => {
-                    return Err(damaged(
-                        segment,
-                        end.offset,
-                        "there are bytes behind the seal".to_owned(),
-                    ));
-                }
-                (FLOOR, Ok(number)) => self.floor = self.floor.max(u64::from_le_bytes(number)),
-                (tag, _) => self.record(segment, at, tag, found.payload)?,
-            }
-        }
-    }
-
-    fn record(&mut self, segment: &Segment, at: Position, tag: u16, payload: &[u8]) -> Result<(), OpenError> {
-        let Ok(kind) = u8::try_from(tag) else {
-            return Err(damaged(
-                segment,
-                at.offset,
-                format!("the record has tag {tag}, which this version does not know"),
-            ));
-        };
-        self.records += 1;
-        (self.replay)(at, Kind(kind), payload).map_err(|source| OpenError::Replay {
-            file: segment.path.clone(),
-            offset: at.offset,
-            source,
-        })
-    }
-}
-
-fn damaged(segment: &Segment, offset: u64, what: String) -> OpenError {
-    OpenError::Damaged {
-        file: segment.path.clone(),
-        offset,
-        what,
-    }
+    Ok(last.sync()?)
 }

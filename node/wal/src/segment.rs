@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     Failure, OpenError, Position, ReadError,
+    directory::Access,
     format::{self, FORMAT, HEAD_BYTES, HeaderFault, Home, SEGMENT_HEADER_BYTES, SegmentHeader},
 };
 
@@ -37,9 +38,13 @@ impl Segment {
     }
 
     /// Opens segment `number` at `path`, checking its header; `log_id` is demanded if known.
-    pub(crate) fn open(path: &Path, number: u64, log_id: Option<u64>, sync: bool) -> Result<Segment, OpenError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.map_err(Failure::of("open the segment for reading and writing", path))?;
+    pub(crate) fn open(path: &Path, number: u64, log_id: Option<u64>, access: Access) -> Result<Segment, OpenError> {
+        let (write, sync, action) = match access {
+            Access::Read => (false, false, "open the segment for reading"),
+            Access::Write { sync, .. } => (true, sync, "open the segment for reading and writing"),
+        };
+        let file = OpenOptions::new().read(true).write(write).open(path);
+        let file = file.map_err(Failure::of(action, path))?;
         let length = file
             .metadata()
             .map_err(Failure::of("ask for the segment's size", path))?

@@ -11,13 +11,14 @@ use bytes::Bytes;
 
 use crate::{
     AppendError, Batch, Failure, Kind, Metrics, OpenError, Options, Position, Reader,
-    directory::Directory,
+    directory::{Access, Directory},
     format::FLOOR,
     log::Log,
     metrics::Counters,
     queue::Queue,
-    recovery::{Recovered, Recovery, Refused, recover},
+    recovery::{Recovered, Recovery, recover},
     supply::Supply,
+    survey::Refused,
     writer::Writer,
 };
 
@@ -47,7 +48,8 @@ pub fn open<E: Into<Refused>>(
     mut replay: impl FnMut(Position, Kind, &[u8]) -> Result<(), E>,
 ) -> Result<Wal, OpenError> {
     options.check()?;
-    let directory = Directory::open(dir, options.create, options.sync)?;
+    let (create, sync) = (options.create, options.sync);
+    let directory = Directory::open(dir, Access::Write { create, sync })?;
     let recovered = recover(&directory, &options, &mut |at, kind, payload| {
         replay(at, kind, payload).map_err(Into::into)
     })?;

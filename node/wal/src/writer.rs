@@ -1,7 +1,8 @@
 //! The one thread that writes: takes a group, writes it with one call, syncs once, tells everybody.
 //!
 //! What it must keep true, since recovery relies on it (`tail`): a group is written only after the one before it was
-//! synced, and a segment is used only after the one before it was sealed and synced.
+//! synced; a segment is sealed only when the next one is there, and used only after the one before it was sealed and
+//! synced.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -87,12 +88,13 @@ impl Writer {
         self.flush()
     }
 
-    /// Seals the live segment and goes on to the next.
+    /// Seals the live segment and goes on to the next, which is there before the seal is: so recovery knows that behind a
+    /// seal a segment that is not there was lost.
     fn rotate(&mut self) -> Result<(), Failure> {
+        let next = self.log.supply.take()?;
         let seal = self.seal.clone();
         self.encode(&seal, self.offset + self.buffer.len() as u64);
         self.flush()?;
-        let next = self.log.supply.take()?;
         assert_eq!(
             next.home.segment,
             self.live.home.segment + 1,

@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
-use kvorum_wal::{Cut, OpenError, Options, ReadError};
+use kvorum_wal::{Cut, OpenError, Options, ReadError, SegmentState};
 use tempfile::TempDir;
 use test_case::test_case;
 
-use crate::{Record, append, copy, listing, open_in, payload, segment_file, unsynced};
+use crate::{Record, append, copy, inspect_in, listing, open_in, payload, segment_file, unsynced};
 
 /// A closed log of some segments; every record was acknowledged, each in a group of its own.
 fn mk_log(records: usize) -> (TempDir, Vec<Record>) {
@@ -42,9 +42,12 @@ fn refused_at(dir: &Path, segment: u64, offset: u64, context: &str) {
         .iter()
         .map(|name| fs::read(dir.join(name)).unwrap())
         .collect();
+    let foretold = inspect_in(dir).0.outcome;
     let error = open_in(dir, unsynced())
         .err()
         .unwrap_or_else(|| panic!("{context}: opened"));
+    let foretold = foretold.map_err(|error| error.to_string());
+    assert_eq!(foretold, Err(error.to_string()), "{context}: what was foretold");
     let OpenError::Damaged { file, offset: at, .. } = &error else {
         panic!("{context}: {error}")
     };
@@ -69,7 +72,13 @@ fn a_last_record_cut_short_at_any_byte_is_cut_off_and_nothing_else() {
     for cut in last.0.offset..end {
         let dir = copy(dir.path());
         overwrite(dir.path(), last.0.segment, cut, &vec![0; (end - cut) as usize]);
+        let before = fs::read(segment_file(dir.path(), last.0.segment)).unwrap();
+        let (foretold, looked_at) = inspect_in(dir.path());
+        let foretold = foretold.outcome.unwrap();
+        let after = fs::read(segment_file(dir.path(), last.0.segment)).unwrap();
+        assert!(before == after, "cut at {cut}: looking changed something");
         let (wal, seen) = open_in(dir.path(), unsynced()).unwrap();
+        assert_eq!((&foretold, &looked_at), (wal.recovery(), &seen), "cut at {cut}");
         assert_eq!(seen, model[..8], "cut at {cut}");
         let expected = (cut > last.0.offset).then_some((last.0.segment, last.0.offset));
         assert_eq!(
@@ -154,7 +163,8 @@ fn a_reader_notices_damage_too() {
 fn a_missing_segment_is_refused() {
     let (dir, model) = mk_log(60);
     let last = model.last().unwrap().0.segment;
-    for missing in 1..last {
+    // The last one too, though only the seal before it tells.
+    for missing in 1..=last {
         let dir = copy(dir.path());
         fs::remove_file(segment_file(dir.path(), missing)).unwrap();
         // Without the first, the log looks as if it had been released; but no note says so.
@@ -257,4 +267,75 @@ fn unfinished_preparations_are_removed_and_strange_names_refused() {
         matches!(&refused, OpenError::Damaged { file, .. } if file.ends_with("7.wal")),
         "{refused}"
     );
+}
+
+#[test]
+fn a_lost_end_of_the_log_is_refused() {
+    let (dir, model) = mk_log(60);
+    let last = model.last().unwrap().0.segment;
+    // With it all that was prepared behind it, so that no gap in the numbers tells.
+    for name in listing(dir.path()) {
+        if name.as_str() >= segment_file(Path::new(""), last).to_str().unwrap() {
+            fs::remove_file(dir.path().join(name)).unwrap();
+        }
+    }
+    refused_at(dir.path(), last, 0, "the end of the log");
+}
+
+#[test]
+fn looking_at_a_log_tells_of_every_segment_and_changes_nothing() {
+    let (dir, model) = mk_log(60);
+    let last = model.last().unwrap().0.segment;
+    fs::write(dir.path().join("00000000000000000009.wal.new"), b"half").unwrap();
+    let names = listing(dir.path());
+    let (found, seen) = inspect_in(dir.path());
+    assert_eq!((seen, listing(dir.path())), (model.clone(), names));
+    assert_eq!(found.unfinished, [dir.path().join("00000000000000000009.wal.new")]);
+    for segment in &found.segments {
+        let records: Vec<_> = model
+            .iter()
+            .filter(|record| record.0.segment == segment.number)
+            .collect();
+        assert_eq!(segment.records, records.len() as u64);
+        let expected = match segment.number {
+            number if number < last => SegmentState::Sealed,
+            number if number == last => SegmentState::Open,
+            _ => SegmentState::Prepared,
+        };
+        assert_eq!(segment.state, expected, "{segment:?}");
+    }
+    let numbers: Vec<_> = found.segments.iter().map(|segment| segment.number).collect();
+    assert!(numbers.len() as u64 >= last && numbers.is_sorted(), "{numbers:?}");
+}
+
+#[test]
+fn what_could_be_read_before_the_damage_is_told() {
+    let (dir, model) = mk_log(60);
+    let bad = model.len() / 2;
+    flip(dir.path(), model[bad].0.segment, model[bad].0.offset + 30, 1);
+    let (found, seen) = inspect_in(dir.path());
+    assert_eq!(seen, model[..bad]);
+    let broken = found.segments.last().unwrap();
+    assert_eq!(
+        (broken.number, broken.used_bytes),
+        (model[bad].0.segment, model[bad].0.offset)
+    );
+    assert_eq!(broken.state, SegmentState::Broken);
+    assert!(matches!(found.outcome, Err(OpenError::Damaged { .. })), "{found:?}");
+}
+
+#[test]
+fn a_log_in_use_is_not_looked_at_and_neither_is_none() {
+    let (dir, _) = mk_log(9);
+    let (wal, _) = open_in(dir.path(), unsynced()).unwrap();
+    assert!(matches!(inspect_in(dir.path()).0.outcome, Err(OpenError::InUse(_))));
+    wal.close();
+    assert!(inspect_in(dir.path()).0.outcome.is_ok());
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(inspect_in(empty.path()).0.outcome, Err(OpenError::Missing(_))));
+    assert!(matches!(
+        inspect_in(&empty.path().join("none")).0.outcome,
+        Err(OpenError::Missing(_))
+    ));
+    assert!(listing(empty.path()).is_empty());
 }

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kvorum_wal::{Batch, Kind, OpenError, Options, Position, Wal, open};
+use kvorum_wal::{Batch, Inspection, Kind, OpenError, Options, Position, Wal, inspect, open};
 
 /// Nothing here takes longer, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,6 +56,16 @@ fn open_in(dir: &Path, options: Options) -> Result<(Wal, Vec<Record>), OpenError
         Ok::<_, Infallible>(())
     })?;
     Ok((wal, seen))
+}
+
+/// Looks at a log without opening it, and collects what is replayed.
+fn inspect_in(dir: &Path) -> (Inspection, Vec<Record>) {
+    let mut seen = Vec::new();
+    let found = inspect(dir, None, |at, kind, payload| {
+        seen.push((at, kind, payload.to_vec()));
+        Ok::<_, Infallible>(())
+    });
+    (found, seen)
 }
 
 /// Appends a batch of records of kind 1 and waits until it is on disk.
