@@ -25,6 +25,8 @@ pub struct Identity {
     pub member_id: Id,
     /// Its `--name` at the first start.
     pub name: String,
+    /// The log that was made for it; `None` until there is one. From then on a disk without this very log is refused.
+    pub log_id: Option<u64>,
 }
 
 /// What a process may do with its data directory.
@@ -79,7 +81,8 @@ pub fn decide(found: &Found, expected: &Expected, name: &str) -> Decision {
             reason: format!("the data directory is empty, but this is known to be member {member}"),
         }),
         (Found::Strangers(file), _) => mismatch(format!(
-            "the data directory holds {file} but no identity file; it may belong to another member"
+            "the data directory holds {file} but no identity file; it may belong to another member. Put back the whole \
+             directory as it was, or empty it and let this member join again"
         )),
         (Found::Identity(identity), member) => weigh(identity, member, cluster_id, name),
     }

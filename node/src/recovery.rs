@@ -5,29 +5,41 @@
 //! snapshot. Consensus then replays the log from where the engine stands.
 //!
 //! Must keep true: what was acknowledged is in the log or in the snapshot, whatever happened to the engine; what
-//! contradicts itself is refused, never guessed at.
+//! contradicts itself is refused, never guessed at, and refused again the next time. A log is made once in the life of a
+//! member, and the identity names it from then on. A snapshot that the log relies on is whole when a start is over: where
+//! it is not, and the engine has what was in it, another is written.
+
+pub(crate) mod evidence;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use kvorum_store::Store;
 use kvorum_store::engine::Engine;
+use kvorum_store::{OpenError, Store};
 use thiserror::Error;
 
 use crate::fatal;
-use crate::raft::EntryId;
-use crate::raft::entry_id;
+use crate::identity::{self, Identity, IdentityError};
 use crate::raft::log_store::LogStore;
-use crate::raft::snapshots::SnapshotDir;
-use crate::sled_engine::{self, SledEngine, Trust};
+use crate::raft::snapshots::{self, SnapshotDir, SnapshotFile};
+use crate::raft::{EntryId, StoredMembership, entry_id};
+use crate::sled_engine::{self, Believed, SledEngine};
+use crate::telemetry::in_full;
+use evidence::{LogEnds, contradiction, words};
 
 /// Folder of the log in the data directory.
 pub(crate) const LOG: &str = "wal";
 /// Folder of the snapshots in the data directory.
 pub(crate) const SNAPSHOTS: &str = "snap";
-const ENGINE: &str = "engine";
+/// Folder of the engine in the data directory.
+pub(crate) const ENGINE: &str = "engine";
+
+/// What to do about a disk that cannot be recovered.
+pub(crate) const NEXT_STEP: &str = "Nothing that counts was changed. Remove this member and let it join again with an \
+                                    empty disk, or restore from a snapshot";
 
 /// The recovered parts of a member.
 pub struct Recovered {
@@ -59,7 +71,7 @@ pub enum RecoveryError {
         reason: String,
     },
     /// A snapshot could not be read.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}. {NEXT_STEP}", path.display())]
     Snapshot {
         /// The snapshot.
         path: PathBuf,
@@ -68,8 +80,8 @@ pub enum RecoveryError {
     },
     /// The log begins after everything else ends.
     #[error(
-        "the log begins after entry {purged} but the newest snapshot in {} ends before it: a snapshot was removed. \
-         Let this member join again with an empty disk, or restore from a backup", dir.display()
+        "{}: the newest snapshot is missing: the log begins after {}, and nothing here has what was before. {NEXT_STEP}",
+        dir.display(), words(*purged)
     )]
     SnapshotMissing {
         /// The last entry that the log forgot.
@@ -77,6 +89,17 @@ pub enum RecoveryError {
         /// Where the snapshot should be.
         dir: PathBuf,
     },
+    /// Log and state cannot be of one member at one time.
+    #[error("the log in {}: {reason}: an older log was put back, or a part of it was taken away. {NEXT_STEP}", dir.display())]
+    Contradiction {
+        /// The log.
+        dir: PathBuf,
+        /// What contradicts what.
+        reason: String,
+    },
+    /// The identity could not be given the name of the log.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -87,32 +110,47 @@ pub enum RecoveryError {
     },
 }
 
-/// Recovers what lies in `data_dir`; a new member finds nothing and starts empty.
+/// Recovers what lies in `data_dir` of the member with this identity; a new member finds nothing and starts empty.
 ///
 /// # Errors
 /// The disk contradicts itself or cannot be read.
-pub fn recover(data_dir: &Path) -> Result<Recovered, RecoveryError> {
+pub fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, RecoveryError> {
     let started = Instant::now();
-    let options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| {
-        fatal::die(format_args!("{failure}: {}", failure.source));
-    }));
-    let log = LogStore::open(&data_dir.join(LOG), options)?;
+    let log = open_log(data_dir, identity)?;
     let snapshot_dir = data_dir.join(SNAPSHOTS);
-    let snapshots = SnapshotDir::open(&snapshot_dir).map_err(|source| RecoveryError::Io {
-        path: snapshot_dir.clone(),
-        source,
-    })?;
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RecoveryError::Io { path, source }
+    };
+    let snapshots = SnapshotDir::open(&snapshot_dir).map_err(at(&snapshot_dir))?;
+    let newest = snapshots.newest().map_err(at(&snapshot_dir))?;
     let engine_dir = data_dir.join(ENGINE);
-    let (engine, trust) = SledEngine::open(&engine_dir)?;
+    let log_id = log.wal().recovery().log_id;
+    let disk = Disk {
+        log_dir: data_dir.join(LOG),
+        ends: log.ends(),
+        snapshots: &snapshots,
+        snapshot_dir,
+        newest,
+    };
+    // Before the engine is touched: a refusal must leave what gave rise to it.
+    if let Ok(Believed::Clean { applied }) = sled_engine::look(&engine_dir, log_id).map_err(at(&engine_dir))? {
+        disk.agrees(applied.map(|(term, index)| entry_id(term, index)), true)?;
+    }
+    let (engine, trust) = SledEngine::open(&engine_dir, log_id)?;
     let engine = Arc::new(engine);
-    let (purged, last) = log.bounds();
-    let (store, rebuilt) = store(&engine, &engine_dir, &snapshots, &snapshot_dir, purged)?;
+    let (store, rebuilt) = disk.store(&engine, &engine_dir, trust.is_ok())?;
+    engine.vouch().map_err(at(&engine_dir))?;
+    let engine_said = trust
+        .as_ref()
+        .map_or_else(ToString::to_string, |believed| format!("{believed:?}"));
     tracing::info!(
-        believed = trust == Trust::Believed,
+        believed = trust.is_ok(),
+        engine = engine_said,
         rebuilt_from_snapshot = rebuilt,
         applied = store.applied().map_or(0, |at| at.index),
-        log_from = purged.map_or(0, |id| id.index() + 1),
-        log_to = last.map_or(0, |id| id.index()),
+        log_from = disk.ends.purged.map_or(0, |id| id.index() + 1),
+        log_to = disk.ends.last.map_or(0, |id| id.index()),
         log_cut = ?log.wal().recovery().cut,
         elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "recovered the disk",
@@ -125,51 +163,151 @@ pub fn recover(data_dir: &Path) -> Result<Recovered, RecoveryError> {
     })
 }
 
-/// The store, rebuilt from the newest snapshot where the engine is behind it. Tells whether it was.
-fn store(
-    engine: &Arc<SledEngine>,
-    engine_dir: &Path,
-    snapshots: &SnapshotDir,
-    snapshot_dir: &Path,
-    purged: Option<EntryId>,
-) -> Result<(Store, bool), RecoveryError> {
-    let bad_store = |reason: String| RecoveryError::Store {
-        path: engine_dir.to_owned(),
-        reason,
-    };
-    let mut store = match Store::open(Arc::clone(engine) as Arc<dyn Engine>) {
-        Ok(store) => store,
-        Err(error) => {
-            // The engine is never the truth: what cannot be read is rebuilt, and said.
-            tracing::warn!("the state in {} is rebuilt: {error}", engine_dir.display());
-            engine.clear().map_err(|error| bad_store(error.to_string()))?;
-            Store::open(Arc::clone(engine) as Arc<dyn Engine>).map_err(|error| bad_store(error.to_string()))?
-        }
-    };
-    let newest = snapshots.newest().map_err(|source| RecoveryError::Io {
-        path: snapshot_dir.to_owned(),
-        source,
-    })?;
-    let applied = store.applied().map(|at| entry_id(at.term, at.index));
-    let mut rebuilt = false;
-    if let Some((id, file)) = newest
-        && id > applied
-    {
-        let bad = |reason: String| RecoveryError::Snapshot {
-            path: file.path.clone(),
-            reason,
+/// Opens the log that the identity names. A log is made only where there can have been none; the identity then names it.
+fn open_log(data_dir: &Path, identity: &Identity) -> Result<LogStore, RecoveryError> {
+    let mut options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| {
+        fatal::die(format_args!("{failure}: {}", failure.source));
+    }));
+    options.log_id = identity.log_id;
+    options.create = may_be_new(data_dir, identity);
+    let log = LogStore::open(&data_dir.join(LOG), options)?;
+    if identity.log_id.is_none() {
+        let log_id = Some(log.wal().recovery().log_id);
+        let named = Identity {
+            log_id,
+            ..identity.clone()
         };
-        let mut reader = file.reader().map_err(|error| bad(error.to_string()))?;
-        store.install(&mut reader).map_err(|error| bad(error.to_string()))?;
-        store.publish();
-        rebuilt = true;
+        identity::file::write(data_dir, &named)?;
     }
-    let applied = store.applied().map(|at| entry_id(at.term, at.index));
-    match purged {
-        Some(purged) if applied < Some(purged) => Err(RecoveryError::SnapshotMissing {
-            purged,
-            dir: snapshot_dir.to_owned(),
-        }),
-        _ => Ok((store, rebuilt)),
+    Ok(log)
+}
+
+/// Whether this may be a member without a log: snapshots and engine come after it, and so does its name in the identity.
+pub(crate) fn may_be_new(data_dir: &Path, identity: &Identity) -> bool {
+    identity.log_id.is_none() && ![SNAPSHOTS, ENGINE].iter().any(|name| data_dir.join(name).exists())
+}
+
+/// What the engine is held against.
+struct Disk<'a> {
+    log_dir: PathBuf,
+    ends: LogEnds,
+    snapshots: &'a SnapshotDir,
+    snapshot_dir: PathBuf,
+    newest: Option<(Option<EntryId>, SnapshotFile)>,
+}
+
+impl Disk<'_> {
+    /// Whether log and state can be of one member.
+    fn agrees(&self, state: Option<EntryId>, log_was_first: bool) -> Result<(), RecoveryError> {
+        let snapshot = self.newest.as_ref().and_then(|(id, _)| *id);
+        match contradiction(&self.ends, snapshot, state, log_was_first) {
+            None => Ok(()),
+            Some(reason) => Err(RecoveryError::Contradiction {
+                dir: self.log_dir.clone(),
+                reason,
+            }),
+        }
     }
+
+    /// The store, rebuilt from the newest snapshot where the engine is behind it. Tells whether it was.
+    fn store(
+        &self,
+        engine: &Arc<SledEngine>,
+        engine_dir: &Path,
+        believed: bool,
+    ) -> Result<(Store, bool), RecoveryError> {
+        // While a believed engine is read, the snapshot is, since it will hardly be needed and must be whole all the same.
+        let (store, verified) = thread::scope(|scope| {
+            let beside = self.newest.as_ref().filter(|_| believed);
+            let verifying = beside.map(|(id, file)| scope.spawn(|| snapshots::verify(*id, file, &mut |_| ())));
+            let store = open_store(engine, engine_dir);
+            (store, verifying.and_then(|thread| thread.join().ok()))
+        });
+        let mut store = store?;
+        let mut rebuilt = false;
+        let mut lost = None;
+        match &self.newest {
+            Some((id, file)) if *id > applied(&store) => {
+                let bad = |reason| RecoveryError::Snapshot {
+                    path: file.path.clone(),
+                    reason,
+                };
+                // Whole before it replaces anything: what the engine holds may be all there is.
+                snapshots::verify(*id, file, &mut |_| ()).map_err(|error| bad(in_full(&error)))?;
+                let mut reader = file.reader().map_err(|error| bad(error.to_string()))?;
+                store.install(&mut reader).map_err(|error| bad(in_full(&error)))?;
+                store.publish();
+                rebuilt = true;
+            }
+            Some((id, file)) => {
+                let verified = verified.unwrap_or_else(|| snapshots::verify(*id, file, &mut |_| ()));
+                lost = verified.err().map(|error| in_full(&error));
+            }
+            None => {}
+        }
+        let state = applied(&store);
+        if let Err(refused) = self.agrees(state, is_alone(&store)) {
+            // The engine was read and makes sense; it must be here to refuse the next time too.
+            engine.vouch().map_err(|source| RecoveryError::Io {
+                path: engine_dir.to_owned(),
+                source,
+            })?;
+            return Err(refused);
+        }
+        self.keep_base(&store, lost)?;
+        Ok((store, rebuilt))
+    }
+
+    /// Makes sure that what the log has forgotten is in a whole snapshot. `lost` is what is wrong with the newest.
+    fn keep_base(&self, store: &Store, lost: Option<String>) -> Result<(), RecoveryError> {
+        let state = applied(store);
+        let newest = self.newest.as_ref().and_then(|(id, _)| *id);
+        if let Some(purged) = self.ends.purged
+            && state < Some(purged)
+        {
+            return Err(RecoveryError::SnapshotMissing {
+                purged,
+                dir: self.snapshot_dir.clone(),
+            });
+        }
+        let missing = || (newest < self.ends.purged).then(|| "it is missing".to_owned());
+        let Some(reason) = lost.or_else(missing) else {
+            return Ok(());
+        };
+        let failed = |source| RecoveryError::Io {
+            path: self.snapshot_dir.clone(),
+            source,
+        };
+        let written = self.snapshots.write(state, &store.reader().view()).map_err(failed)?;
+        tracing::warn!(
+            "the newest snapshot was not whole: {reason}. The engine has all that was in it; {} was written instead",
+            written.path.display()
+        );
+        Ok(())
+    }
+}
+
+fn applied(store: &Store) -> Option<EntryId> {
+    store.applied().map(|at| entry_id(at.term, at.index))
+}
+
+/// Whether the member of this state makes a majority by itself, so that nothing is applied before it is in its own log.
+fn is_alone(store: &Store) -> bool {
+    let members = store.membership();
+    let members = members.and_then(|bytes| postcard::from_bytes::<StoredMembership>(&bytes).ok());
+    members.is_some_and(|members| members.membership().voter_ids().count() == 1)
+}
+
+/// The store in the engine. The engine is never the truth: what cannot be read is rebuilt, and said.
+fn open_store(engine: &Arc<SledEngine>, dir: &Path) -> Result<Store, RecoveryError> {
+    let open = || Store::open(Arc::clone(engine) as Arc<dyn Engine>);
+    let bad = |error: &dyn std::error::Error| RecoveryError::Store {
+        path: dir.to_owned(),
+        reason: in_full(error),
+    };
+    open().or_else(|error: OpenError| {
+        tracing::warn!("the state in {} is rebuilt: {}", dir.display(), in_full(&error));
+        engine.clear().map_err(|error| bad(&error))?;
+        open().map_err(|error| bad(&error))
+    })
 }

@@ -179,11 +179,12 @@ async fn write(
     let summary = backup.copy(&file, members, progress)?;
     snapshots.keep(Some(at), &path, &file).map_err(unwritable(&path))?;
     let own = founding.own.id;
-    forget_all(&target.join(LOG), at, own).await?;
+    let log_id = forget_all(&target.join(LOG), at, own).await?;
     let identity = Identity {
         cluster_id: Some(founding.cluster_id),
         member_id: own,
         name: founding.own.name.clone(),
+        log_id: Some(log_id),
     };
     // Last, as it is what makes the directory somebody's. It syncs the directory as well.
     file::write(target, &identity)?;
@@ -195,8 +196,9 @@ async fn write(
     })
 }
 
-/// A log that begins after `at`, of a member that has taken part in the term of `at` and voted for nobody but itself.
-async fn forget_all(dir: &Path, at: EntryId, own: Id) -> Result<(), RestoreError> {
+/// A log that begins after `at`, of a member that has taken part in the term of `at` and voted for nobody but itself; its
+/// id.
+async fn forget_all(dir: &Path, at: EntryId, own: Id) -> Result<u64, RestoreError> {
     let options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| {
         fatal::die(format_args!("{failure}: {}", failure.source));
     }));
@@ -206,7 +208,7 @@ async fn forget_all(dir: &Path, at: EntryId, own: Id) -> Result<(), RestoreError
     log.save_vote(&vote).await.map_err(&failed)?;
     log.purge(at).await.map_err(&failed)?;
     log.wal().close();
-    Ok(())
+    Ok(log.wal().recovery().log_id)
 }
 
 /// The founders as the members at `at`, all of them voters, encoded as the state machine keeps them.

@@ -222,10 +222,13 @@ impl Service {
         if let Err(error) = node.raft.shutdown().await {
             tracing::warn!("consensus did not stop in order: {error}");
         }
-        let (state, engine) = (node.state.clone(), Arc::clone(&node.engine));
+        let (state, log, engine) = (node.state.clone(), node.log.clone(), Arc::clone(&node.engine));
         let closing = tokio::task::spawn_blocking(move || {
             state.stop_engine();
-            engine.close_clean()
+            // Before the engine says what it holds: whoever finds it clean may count on the log to reach as far.
+            log.wal().close();
+            let applied = state.reader().view().applied();
+            engine.close_clean(applied.map(|at| (at.term, at.index)))
         });
         match closing.await {
             Ok(Ok(())) => tracing::info!("the engine was closed clean"),

@@ -1,14 +1,17 @@
 //! The engine under the store, on sled. Nothing outside this file names sled.
 //!
 //! sled's flush does not survive a power cut (its issue 1452), so what lies here is never the truth: it is believed
-//! only within the boot of the machine that wrote it, or after a clean close whose files were synced. A marker file
-//! beside the database says which; without a marker that holds, the database is thrown away and rebuilt from snapshot
-//! and log (`recovery`).
+//! only within the boot of the machine that wrote it, or after a clean close whose files were synced and are unchanged.
+//! A marker file beside the database says which (`trust`); without a marker that holds, the database is thrown away and
+//! rebuilt from snapshot and log (`recovery`).
 //!
-//! Must keep true: the marker of a clean close is gone, durably, before the first write after it.
+//! Must keep true: the marker is gone, durably, before sled touches a file, and comes back when all of it was read. So a
+//! database at which sled panics is tried once, and a clean close is believed once.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+mod trust;
+
+use std::fs;
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,24 +20,14 @@ use bytes::Bytes;
 use kvorum_store::engine::{Batch, Engine, EngineError, Operation, Visit};
 use thiserror::Error;
 
+pub(crate) use trust::look;
+pub use trust::{Believed, Distrust};
+use trust::{DATABASE, Marker, State};
+
 /// sled's page cache, in bytes. The store keeps its own cache of values in front.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled writes its buffers to the operating system, in milliseconds.
 const FLUSH_MS: u64 = 500;
-const DATABASE: &str = "sled";
-const MARKER: &str = "trust";
-const CLEAN: &str = "clean";
-/// Linux names each boot of the machine.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// What the marker said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// The database is as the last process left it.
-    Believed,
-    /// There was none, or it could not be believed: it is empty now.
-    StartedEmpty,
-}
 
 /// Why the engine could not be opened.
 #[derive(Debug, Error)]
@@ -60,47 +53,47 @@ pub enum OpenError {
 /// The engine.
 pub struct SledEngine {
     dir: PathBuf,
+    /// The log of the member whose engine this is.
+    log_id: u64,
     database: sled::Db,
     /// Bytes on disk as last measured: sled walks its directory to tell, too slow for every request.
     bytes: AtomicU64,
 }
 
 impl SledEngine {
-    /// Opens the engine in `dir`; empties it first where it cannot be believed.
+    /// Opens the engine in `dir`, of the member with the log `log_id`; empties it first where it cannot be believed, and
+    /// says why. It is believed again only after [`SledEngine::vouch`].
     ///
     /// # Errors
     /// The file system or sled refused.
-    pub fn open(dir: &Path) -> Result<(Self, Trust), OpenError> {
+    pub fn open(dir: &Path, log_id: u64) -> Result<(Self, Result<Believed, Distrust>), OpenError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
         fs::create_dir_all(dir).map_err(at(dir))?;
-        let boot = fs::read_to_string(BOOT_ID)
-            .map_err(at(Path::new(BOOT_ID)))?
-            .trim()
-            .to_owned();
         let path = dir.join(DATABASE);
-        let marker = dir.join(MARKER);
-        let believed =
-            path.is_dir() && fs::read_to_string(&marker).is_ok_and(|text| text.trim() == CLEAN || text.trim() == boot);
-        // Whatever happens next, the clean marker must not outlive this line.
-        write_marker(dir, &boot).map_err(at(&marker))?;
-        if believed && let Ok(database) = open_database(&path) {
-            return Ok((Self::new(dir, database), Trust::Believed));
+        let mut trust = trust::look(dir, log_id).map_err(at(dir))?;
+        trust::remove(dir).map_err(at(dir))?;
+        if trust.is_ok() {
+            match open_database(&path) {
+                Ok(database) => return Ok((Self::new(dir, log_id, database), trust)),
+                Err(error) => trust = Err(Distrust::Unopened(error.to_string())),
+            }
         }
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
             _ => {}
         }
         let database = open_database(&path).map_err(|source| OpenError::Sled { path, source })?;
-        Ok((Self::new(dir, database), Trust::StartedEmpty))
+        Ok((Self::new(dir, log_id, database), trust))
     }
 
-    fn new(dir: &Path, database: sled::Db) -> Self {
+    fn new(dir: &Path, log_id: u64, database: sled::Db) -> Self {
         let bytes = AtomicU64::new(database.size_on_disk().unwrap_or_default());
         Self {
             dir: dir.to_owned(),
+            log_id,
             database,
             bytes,
         }
@@ -118,20 +111,28 @@ impl SledEngine {
         }
     }
 
-    /// Makes everything written durable and says so in the marker. Nothing may be written afterwards.
+    /// Says that what the engine holds was read whole and made sense: it is believed as long as the machine runs.
     ///
     /// # Errors
     /// The engine will be rebuilt at the next start.
-    pub fn close_clean(&self) -> io::Result<()> {
+    pub fn vouch(&self) -> io::Result<()> {
+        self.mark(State::Boot(trust::this_boot()?))
+    }
+
+    /// Makes everything written durable and says so in the marker; `applied` is term and index of the last entry in it.
+    /// Nothing may be written afterwards.
+    ///
+    /// # Errors
+    /// The engine will be rebuilt at the next start.
+    pub fn close_clean(&self, applied: Option<(u64, u64)>) -> io::Result<()> {
         self.database.flush().map_err(io::Error::other)?;
-        for entry in fs::read_dir(self.dir.join(DATABASE))? {
-            let path = entry?.path();
-            if path.is_file() {
-                File::open(&path)?.sync_all()?;
-            }
-        }
-        File::open(self.dir.join(DATABASE))?.sync_all()?;
-        write_marker(&self.dir, CLEAN)
+        let files = trust::settle(&self.dir.join(DATABASE))?;
+        self.mark(State::Clean { applied, files })
+    }
+
+    fn mark(&self, state: State) -> io::Result<()> {
+        let log_id = self.log_id;
+        trust::write(&self.dir, &Marker { log_id, state })
     }
 }
 
@@ -141,15 +142,6 @@ fn open_database(path: &Path) -> sled::Result<sled::Db> {
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(FLUSH_MS))
         .open()
-}
-
-fn write_marker(dir: &Path, text: &str) -> io::Result<()> {
-    let unfinished = dir.join("trust.new");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, dir.join(MARKER))?;
-    File::open(dir)?.sync_all()
 }
 
 impl Engine for SledEngine {
@@ -205,44 +197,75 @@ impl Engine for SledEngine {
 mod tests {
     use super::*;
 
+    const LOG: u64 = 0xa1;
+
     #[test]
     fn sled_keeps_the_engines_promises() {
         let mut dirs = Vec::new();
         kvorum_store::engine::conformance::check(&mut || {
             let dir = tempfile::tempdir().unwrap();
-            let (engine, trust) = SledEngine::open(dir.path()).unwrap();
-            assert_eq!(trust, Trust::StartedEmpty);
+            let (engine, trust) = SledEngine::open(dir.path(), LOG).unwrap();
+            assert_eq!(trust, Err(Distrust::Nothing));
             dirs.push(dir);
             Box::new(engine)
         });
     }
 
     fn write_one(dir: &Path) -> SledEngine {
-        let (engine, _) = SledEngine::open(dir).unwrap();
+        let (engine, _) = SledEngine::open(dir, LOG).unwrap();
         let mut batch = Batch::default();
         batch.put(b"key".to_vec(), Bytes::from_static(b"value"));
         engine.write(batch).unwrap();
         engine
     }
 
-    #[test]
-    fn a_clean_close_is_believed_and_said_only_once() {
-        let dir = tempfile::tempdir().unwrap();
-        write_one(dir.path()).close_clean().unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join(MARKER)).unwrap(), CLEAN);
-        let (engine, trust) = SledEngine::open(dir.path()).unwrap();
-        assert_eq!(trust, Trust::Believed);
-        assert!(engine.get(b"key").unwrap().is_some());
-        assert_ne!(fs::read_to_string(dir.path().join(MARKER)).unwrap(), CLEAN);
+    /// Opened again: why it is believed or not, and whether what was written is there.
+    fn again(dir: &Path, log_id: u64) -> (Result<Believed, Distrust>, bool) {
+        let foretold = look(dir, log_id).unwrap();
+        let (engine, trust) = SledEngine::open(dir, log_id).unwrap();
+        assert_eq!(foretold, trust);
+        (trust, engine.get(b"key").unwrap().is_some())
     }
 
     #[test]
-    fn another_boot_is_not_believed() {
+    fn a_clean_close_is_believed_and_said_only_once() {
         let dir = tempfile::tempdir().unwrap();
-        drop(write_one(dir.path()));
-        fs::write(dir.path().join(MARKER), "another boot").unwrap();
-        let (engine, trust) = SledEngine::open(dir.path()).unwrap();
-        assert_eq!(trust, Trust::StartedEmpty);
-        assert!(engine.get(b"key").unwrap().is_none());
+        let applied = Some((3, 41));
+        write_one(dir.path()).close_clean(applied).unwrap();
+        assert_eq!(again(dir.path(), LOG), (Ok(Believed::Clean { applied }), true));
+        // The one before was never vouched for, as when it panics while it is read.
+        assert_eq!(again(dir.path(), LOG), (Err(Distrust::Unmarked), false));
+    }
+
+    #[test]
+    fn after_a_kill_it_is_believed_within_the_same_boot_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = write_one(dir.path());
+        engine.vouch().unwrap();
+        engine.flush().unwrap();
+        drop(engine);
+        assert_eq!(again(dir.path(), LOG), (Ok(Believed::SameBoot), true));
+        let engine = write_one(dir.path());
+        engine.mark(State::Boot("another".into())).unwrap();
+        drop(engine);
+        assert_eq!(again(dir.path(), LOG), (Err(Distrust::AnotherBoot), false));
+    }
+
+    #[test]
+    fn another_members_engine_and_a_changed_one_are_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        write_one(dir.path()).close_clean(None).unwrap();
+        assert_eq!(again(dir.path(), 2), (Err(Distrust::Foreign(LOG)), false));
+        write_one(dir.path()).close_clean(None).unwrap();
+        let path = dir.path().join(DATABASE).join("db");
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let changed = Distrust::Changed("db was changed since it was closed".into());
+        assert_eq!(again(dir.path(), LOG), (Err(changed), false));
+        write_one(dir.path()).close_clean(None).unwrap();
+        fs::write(dir.path().join(trust::MARKER), "clean").unwrap();
+        assert!(matches!(again(dir.path(), LOG), (Err(Distrust::Marker(_)), false)));
     }
 }

@@ -1,11 +1,12 @@
-//! The identity file: `<data-dir>/identity`, five lines of text that a person can read and a checksum covers.
+//! The identity file: `<data-dir>/identity`, a few lines of text that a person can read and a checksum covers.
 //!
 //! ```text
 //! kvorum identity 1
 //! cluster 00f3a1b2c3d4e5f6        ("-" until it is known)
 //! member 1a2b3c4d5e6f7081
 //! name demo-0
-//! crc32c 8a9b0c1d                 (over the four lines above, with their line ends)
+//! log 9f8e7d6c5b4a3921            (not there until the log is)
+//! crc32c 8a9b0c1d                 (over the lines above, with their line ends)
 //! ```
 //!
 //! It is replaced whole: written beside, synced, renamed, directory synced. A crash leaves the old one or the new one.
@@ -21,7 +22,7 @@ use super::Identity;
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "identity";
 /// What it is called until it is complete.
-const UNFINISHED_NAME: &str = "identity.new";
+pub(crate) const UNFINISHED_NAME: &str = "identity.new";
 /// First line: format and version.
 const HEADING: &str = "kvorum identity 1";
 
@@ -48,10 +49,15 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file is damaged, or of a version this program does not know. It is never repaired by guessing.
-    #[error("identity file {path} is damaged: {what}")]
+    #[error(
+        "identity file {path}, offset {offset}: {what}. Nothing was changed; it is never repaired by guessing. Remove this \
+         member and let it join again with an empty disk, or restore from a snapshot"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Where in it, in bytes.
+        offset: usize,
         /// What is wrong with it.
         what: String,
     },
@@ -67,13 +73,14 @@ pub fn find(data_dir: &Path) -> Result<Found, IdentityError> {
         Ok(text) => {
             return parse(&text)
                 .map(Found::Identity)
-                .map_err(|what| IdentityError::Damaged { path, what });
+                .map_err(|(offset, what)| IdentityError::Damaged { path, offset, what });
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return Err(IdentityError::Damaged {
                 path,
-                what: "not text".into(),
+                offset: 0,
+                what: "it is not text".into(),
             });
         }
         Err(source) => return Err(IdentityError::Io { path, source }),
@@ -131,30 +138,39 @@ fn sync_directory(dir: &Path) -> io::Result<()> {
 }
 
 pub(super) fn text(identity: &Identity) -> String {
-    let cluster = identity.cluster_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    let body = format!(
-        "{HEADING}\ncluster {cluster}\nmember {}\nname {}\n",
-        identity.member_id, identity.name
-    );
+    let Identity {
+        cluster_id,
+        member_id,
+        name,
+        log_id,
+    } = identity;
+    let cluster = cluster_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let log = log_id.map_or_else(String::new, |id| format!("log {id:016x}\n"));
+    let body = format!("{HEADING}\ncluster {cluster}\nmember {member_id}\nname {name}\n{log}");
     format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
 }
 
-/// The inverse of [`text`], or what is wrong.
-pub(super) fn parse(text: &str) -> Result<Identity, String> {
+/// The inverse of [`text`], or where it is wrong, in bytes, and what.
+pub(super) fn parse(text: &str) -> Result<Identity, (usize, String)> {
     let heading = text.lines().next().unwrap_or_default();
     if heading != HEADING {
-        return Err(format!("it begins with {heading:?}, not {HEADING:?}"));
+        return Err((0, format!("it begins with {heading:?}, not {HEADING:?}")));
     }
-    let (body, checksum) = text.rsplit_once("crc32c ").ok_or("it has no checksum")?;
+    let end = text.len();
+    let (body, checksum) = text
+        .rsplit_once("crc32c ")
+        .ok_or_else(|| (end, "it has no checksum".to_owned()))?;
+    let end = body.len();
     if u32::from_str_radix(checksum.trim_end(), 16) != Ok(crc32c::crc32c(body.as_bytes())) {
-        return Err("its checksum does not match".into());
+        return Err((end, "its checksum does not match".to_owned()));
     }
     let field = |name: &str| {
         body.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
-            .ok_or_else(|| format!("it has no line {name:?}"))
+            .ok_or_else(|| (end, format!("it has no line {name:?}")))
     };
-    let id = |text: &str| text.parse::<Id>().map_err(|_| format!("{text:?} is not an id"));
+    let id = |text: &str| text.parse::<Id>().map_err(|_| (0, format!("{text:?} is not an id")));
+    let log = |text: &str| u64::from_str_radix(text, 16).map_err(|_| (0, format!("{text:?} is not a log's id")));
     Ok(Identity {
         cluster_id: match field("cluster")? {
             "-" => None,
@@ -162,5 +178,6 @@ pub(super) fn parse(text: &str) -> Result<Identity, String> {
         },
         member_id: id(field("member")?)?,
         name: field("name")?.to_owned(),
+        log_id: field("log").ok().map(log).transpose()?,
     })
 }

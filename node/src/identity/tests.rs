@@ -15,6 +15,7 @@ fn disk(member: u64, cluster: Option<u64>, name: &str) -> Found {
         cluster_id: cluster.map(id),
         member_id: id(member),
         name: name.into(),
+        log_id: None,
     })
 }
 
@@ -36,6 +37,7 @@ fn known(member: u64, cluster: Option<u64>) -> Decision {
         cluster_id: cluster.map(id),
         member_id: id(member),
         name: "m".into(),
+        log_id: None,
     })
 }
 
@@ -63,7 +65,7 @@ fn told(decision: Decision) -> String {
 #[test_case(&Found::Nothing, &expected(None, None, Some((7, "other")))
     => "mismatch: the peer certificate is for member \"other\", but this is \"m\""; "certificate of another member")]
 #[test_case(&Found::Strangers("wal".into()), &expected(None, None, None)
-    => "mismatch: the data directory holds wal but no identity file; it may belong to another member"; "data without identity")]
+    => "mismatch: the data directory holds wal but no identity file; it may belong to another member. Put back the whole directory as it was, or empty it and let this member join again"; "data without identity")]
 #[test_case(&disk(1, Some(7), "m"), &expected(None, None, None) => "known 1 7"; "restart")]
 #[test_case(&disk(1, Some(7), "m"), &expected(Some(1), Some(7), Some((7, "m"))) => "known 1 7"; "restart where all agree")]
 #[test_case(&disk(1, None, "m"), &expected(None, Some(7), None) => "known 1 7"; "cluster learnt since")]
@@ -96,11 +98,12 @@ fn an_identity_survives_and_is_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     assert_eq!(file::find(&data).unwrap(), Found::Nothing);
-    for cluster in [None, Some(id(0xabc))] {
+    for (cluster, log_id) in [(None, None), (Some(id(0xabc)), Some(7)), (Some(id(0xabc)), None)] {
         let identity = Identity {
             cluster_id: cluster,
             member_id: id(5),
             name: "m".into(),
+            log_id,
         };
         file::write(&data, &identity).unwrap();
         assert_eq!(file::find(&data).unwrap(), Found::Identity(identity));
@@ -126,18 +129,19 @@ fn an_unfinished_identity_is_nobody_and_other_files_are_somebody() {
     assert_eq!(file::find(dir.path()).unwrap(), Found::Strangers("wal".into()));
 }
 
-#[test_case("", "it begins with \"\", not \"kvorum identity 1\""; "empty")]
-#[test_case("kvorum identity 2\n", "it begins with \"kvorum identity 2\", not \"kvorum identity 1\""; "newer")]
-#[test_case("kvorum identity 1\nmember 1\n", "it has no checksum"; "cut off")]
-#[test_case("kvorum identity 1\nmember 1\ncrc32c 00000000\n", "its checksum does not match"; "changed")]
-fn a_damaged_identity_is_refused(text: &str, expected: &str) {
+#[test_case("", 0, "it begins with \"\", not \"kvorum identity 1\""; "empty")]
+#[test_case("kvorum identity 2\n", 0, "it begins with \"kvorum identity 2\", not \"kvorum identity 1\""; "newer")]
+#[test_case("kvorum identity 1\nmember 1\n", 27, "it has no checksum"; "cut off")]
+#[test_case("kvorum identity 1\nmember 1\ncrc32c 00000000\n", 27, "its checksum does not match"; "changed")]
+fn a_damaged_identity_is_refused(text: &str, offset: usize, expected: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(file::FILE_NAME);
     fs::write(&path, text).unwrap();
     let error = file::find(dir.path()).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!("identity file {} is damaged: {expected}", path.display())
+    let place = format!("identity file {}, offset {offset}: {expected}. ", path.display());
+    assert!(
+        error.starts_with(&place) && error.ends_with("restore from a snapshot"),
+        "{error}"
     );
 }
 
@@ -174,17 +178,20 @@ fn fuzz_a_file_is_the_identity_that_was_written_or_an_error() {
         cluster_id: Some(id(7)),
         member_id: id(9),
         name: "n0".into(),
+        log_id: Some(0xa1),
     };
     let text = file::text(&written);
     let inputs = kvorum_fuzz::mutated(vec![text.clone().into_bytes()]);
     kvorum_fuzz::run("identity files", 2_000, inputs, |bytes| {
         match file::parse(&String::from_utf8_lossy(&bytes)) {
             Ok(read) => assert_eq!(read, written),
-            Err(reason) => assert!(!reason.is_empty()),
+            Err((offset, reason)) => assert!(offset <= bytes.len() * 3 && !reason.is_empty()),
         }
     });
     // With a checksum that is right, so that what it covers is read.
-    let pieces = ["cluster ", "member ", "name ", "\n", "-", "7", "0", "n0", "crc32c "];
+    let pieces = [
+        "cluster ", "member ", "name ", "log ", "\n", "-", "7", "0", "n0", "crc32c ",
+    ];
     kvorum_fuzz::run("identity files of pieces", 2_000, kvorum_fuzz::text(&pieces), |lines| {
         let heading = text.lines().next().unwrap();
         let body = format!("{heading}\n{lines}\n");

@@ -30,7 +30,7 @@ fn options() -> kvorum_wal::Options {
 }
 
 fn state_machine(dir: &Path) -> StateMachine {
-    let (engine, _) = SledEngine::open(&dir.join("engine")).unwrap();
+    let (engine, _) = SledEngine::open(&dir.join("engine"), 1).unwrap();
     let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
     let snapshots = SnapshotDir::open(&dir.join("snap")).unwrap();
     let time_line = TimeLine::new(0, Instant::now());

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::log_records::Record;
 use super::{Entry, EntryId, Vote, entry_id};
+use crate::recovery::evidence::LogEnds;
 
 /// Bytes of recent entries kept in memory for followers that are nearly level; older ones are read from the WAL.
 pub const RECENT_BYTES_MAX: usize = 64 << 20;
@@ -47,6 +48,16 @@ pub enum ReplayError {
         /// The index that came.
         found: u64,
     },
+    /// An entry is of an earlier term than the one before.
+    #[error("the log has entry {index} of term {found} behind one of term {before}: terms never fall")]
+    Term {
+        /// The entry.
+        index: u64,
+        /// Its term.
+        found: u64,
+        /// The term of the entry before.
+        before: u64,
+    },
 }
 
 /// Where a run of entries is to be had.
@@ -62,7 +73,7 @@ impl LogIndex {
     /// Takes in one record found at `position` when the WAL is opened.
     ///
     /// # Errors
-    /// An entry that leaves a gap.
+    /// An entry that leaves a gap, or is of an earlier term than the one before.
     pub fn replay(&mut self, position: Position, record: Record) -> Result<(), ReplayError> {
         match record {
             Record::Entry(entry) => {
@@ -71,6 +82,12 @@ impl LogIndex {
                     self.first = found;
                 } else if found != expected {
                     return Err(ReplayError::Gap { expected, found });
+                }
+                let term = **entry.log_id().committed_leader_id();
+                let before = self.last().map_or(0, |id| **id.committed_leader_id());
+                if term < before {
+                    let (index, found) = (found, term);
+                    return Err(ReplayError::Term { index, found, before });
                 }
                 self.append(entry, position);
             }
@@ -160,6 +177,20 @@ impl LogIndex {
             Some(slot) => Some(entry_id(slot.term, self.first + self.slots.len() as u64 - 1)),
             None => self.purged,
         }
+    }
+
+    /// What the log says of itself.
+    pub fn ends(&self) -> LogEnds {
+        LogEnds {
+            purged: self.purged,
+            last: self.last(),
+            vote: self.vote,
+        }
+    }
+
+    /// The first entry held.
+    pub fn first(&self) -> Option<EntryId> {
+        self.slots.front().map(|slot| entry_id(slot.term, self.first))
     }
 
     /// The oldest segment that still holds an entry.
@@ -287,6 +318,24 @@ mod tests {
                 found: 103
             })
         );
+    }
+
+    #[test]
+    fn terms_never_fall() {
+        let mut log = filled();
+        log.replay(at(20), Record::Entry(entry(3, 20))).unwrap();
+        let refused = log.replay(at(21), Record::Entry(entry(2, 21)));
+        assert_eq!(
+            refused,
+            Err(ReplayError::Term {
+                index: 21,
+                found: 2,
+                before: 3
+            })
+        );
+        // What was cut off has no say.
+        log.replay(at(22), Record::TruncateFrom(20)).unwrap();
+        log.replay(at(23), Record::Entry(entry(2, 20))).unwrap();
     }
 
     #[test]

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::log_index::{LogIndex, ReplayError, Run, cost};
 use super::log_records::{self, DecodeError, Record};
 use super::{Entry, EntryId, Types, Vote};
+use crate::recovery::evidence::LogEnds;
 
 /// Bytes of entries in one message to a follower: large enough to fill a fast link, small enough not to delay the
 /// heartbeat behind it on a slow one.
@@ -85,6 +86,11 @@ impl LogStore {
     pub fn bounds(&self) -> (Option<EntryId>, Option<EntryId>) {
         let picture = self.picture();
         (picture.log.purged(), picture.log.last())
+    }
+
+    /// What the log says of itself, to be held against the state.
+    pub fn ends(&self) -> LogEnds {
+        self.picture().log.ends()
     }
 
     /// The WAL's counters.

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kvorum_store::snapshot::{SnapshotError, Summary};
 use openraft::alias::SnapshotMetaOf;
 
 use super::{EntryId, StoredMembership, Types, entry_id};
+use crate::recovery::evidence::words;
 
 const SUFFIX: &str = "snap";
 const TEMPORARY: &str = "tmp";
@@ -36,7 +38,11 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    fn open(path: PathBuf) -> io::Result<Self> {
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
         let file = Arc::new(File::open(&path)?);
         Ok(Self { path, file })
     }
@@ -74,7 +80,7 @@ impl SnapshotDir {
         fs::create_dir_all(dir)?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+            if is_temporary(&path) {
                 fs::remove_file(path)?;
             }
         }
@@ -89,7 +95,7 @@ impl SnapshotDir {
     /// # Errors
     /// What the file system says.
     pub fn newest(&self) -> io::Result<Option<(Option<EntryId>, SnapshotFile)>> {
-        let newest = self.list()?.into_iter().max_by_key(|(id, _)| *id);
+        let newest = list(&self.dir)?.into_iter().max_by_key(|(id, _)| *id);
         newest.map(|(id, path)| Ok((id, SnapshotFile::open(path)?))).transpose()
     }
 
@@ -131,24 +137,37 @@ impl SnapshotDir {
         let path = self.dir.join(name_of(id));
         fs::rename(temporary, &path)?;
         File::open(&self.dir)?.sync_all()?;
-        for (older, path) in self.list()? {
+        for (older, path) in list(&self.dir)? {
             if older < id {
                 fs::remove_file(path)?;
             }
         }
         SnapshotFile::open(path)
     }
+}
 
-    fn list(&self) -> io::Result<Vec<(Option<EntryId>, PathBuf)>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if let Some(id) = position_of(&path) {
-                found.push((id, path));
-            }
+/// The snapshots in `dir` and the positions in their names; none where there is no such directory.
+///
+/// # Errors
+/// What the file system says.
+pub fn list(dir: &Path) -> io::Result<Vec<(Option<EntryId>, PathBuf)>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if let Some(id) = position_of(&path) {
+            found.push((id, path));
         }
-        Ok(found)
     }
+    Ok(found)
+}
+
+/// Whether an interrupted write left this file.
+pub fn is_temporary(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == TEMPORARY)
 }
 
 fn name_of(id: Option<EntryId>) -> String {
@@ -159,7 +178,7 @@ fn name_of(id: Option<EntryId>) -> String {
 }
 
 /// The position in a snapshot's name; `None` for other files.
-fn position_of(path: &Path) -> Option<Option<EntryId>> {
+pub fn position_of(path: &Path) -> Option<Option<EntryId>> {
     if path.extension()? != SUFFIX {
         return None;
     }
@@ -169,6 +188,54 @@ fn position_of(path: &Path) -> Option<Option<EntryId>> {
     }
     let (term, index) = stem.split_once('-')?;
     Some(Some(entry_id(term.parse().ok()?, index.parse().ok()?)))
+}
+
+/// Reads a snapshot from its first byte to its last: it is whole, it ends where the file does, and its name tells the
+/// position of the state in it. `read` is told of every piece, in bytes.
+///
+/// # Errors
+/// It is not so, and where.
+pub fn verify(id: Option<EntryId>, file: &SnapshotFile, read: &mut dyn FnMut(u64)) -> Result<Summary, SnapshotError> {
+    let mut reader = Counted {
+        reader: file.reader()?,
+        bytes: 0,
+        read,
+    };
+    let summary = kvorum_store::snapshot::verify(&mut reader)?;
+    let damaged = |offset, reason: String| Err(SnapshotError::Damaged { offset, reason });
+    let end = reader.bytes;
+    if io::copy(&mut reader, &mut io::sink())? > 0 {
+        return damaged(end, "there is more behind its end".to_owned());
+    }
+    let at = summary.applied.map(|at| entry_id(at.term, at.index));
+    if at != id {
+        let name = |id: Option<EntryId>| id.map_or_else(|| "no entry".to_owned(), words);
+        return damaged(
+            0,
+            format!(
+                "its name says that it ends at {}, but it ends at {}",
+                name(id),
+                name(at)
+            ),
+        );
+    }
+    Ok(summary)
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    reader: R,
+    bytes: u64,
+    read: &'a mut dyn FnMut(u64),
+}
+
+impl<R: io::Read> io::Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.bytes += count as u64;
+        (self.read)(count as u64);
+        Ok(count)
+    }
 }
 
 /// openraft's description of a snapshot at `last` with `membership`.

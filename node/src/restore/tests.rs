@@ -81,16 +81,20 @@ fn a_member_recovers_what_was_restored() {
     fs::create_dir(folder.path("data")).unwrap();
     let restored = folder.restore("new").unwrap();
     assert_eq!(folder.names(), ["backup", "data"]);
-    let found = file::find(&folder.path("data")).unwrap();
+    let file::Found::Identity(found) = file::find(&folder.path("data")).unwrap() else {
+        panic!("no identity");
+    };
+    assert!(found.log_id.is_some());
     let identity = Identity {
         cluster_id: Some(restored.cluster_id),
         member_id: restored.member_id,
         name: "b".into(),
+        log_id: found.log_id,
     };
-    assert_eq!(found, file::Found::Identity(identity));
+    assert_eq!(found, identity);
 
     let at = entry_id(AT.term, AT.index);
-    let mut recovered = recover(&folder.path("data")).unwrap();
+    let mut recovered = recover(&folder.path("data"), &identity).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let vote = runtime.block_on(recovered.log.read_vote()).unwrap();
     assert_eq!(vote, Some(Vote::new(AT.term, restored.member_id.get())));
@@ -144,10 +148,10 @@ fn a_directory_with_anything_in_it_is_left_alone() {
 #[test_case(|bytes| bytes.push(0), "it is cut, or something was added to it"; "a byte too long")]
 #[test_case(|bytes| *bytes.last_mut().unwrap() ^= 1, "the hash at its end does not match"; "another hash")]
 #[test_case(|bytes| { let at = bytes.len() - 33; bytes[at] = 1 }, "the hash at its end does not match"; "padding")]
-#[test_case(|bytes| bytes.truncate(50), "the stream of the snapshot failed"; "cut in the image")]
+#[test_case(|bytes| bytes.truncate(50), "damaged at byte 50: it is cut short here"; "cut in the image")]
 #[test_case(|bytes| bytes[20] ^= 1, "a frame's checksum does not match"; "damaged")]
 #[test_case(|bytes| bytes[0] ^= 1, "not a snapshot"; "something else")]
-#[test_case(|bytes| bytes.clear(), "the stream of the snapshot failed"; "empty")]
+#[test_case(|bytes| bytes.clear(), "damaged at byte 0: it is cut short here"; "empty")]
 fn a_damaged_file_is_refused_and_leaves_nothing(damage: fn(&mut Vec<u8>), reason: &str) {
     let mut bytes = backup("old");
     damage(&mut bytes);

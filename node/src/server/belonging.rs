@@ -102,6 +102,7 @@ fn fresh(config: &Config, cluster_id: Option<Id>) -> anyhow::Result<Identity> {
                 cluster_id: Some(*cluster_id),
                 member_id: added_member_id(*cluster_id, urls),
                 name: config.name.clone(),
+                log_id: None,
             });
         }
         Bootstrap::Managed => None,
@@ -116,6 +117,7 @@ fn fresh(config: &Config, cluster_id: Option<Id>) -> anyhow::Result<Identity> {
         cluster_id,
         member_id,
         name: config.name.clone(),
+        log_id: None,
     })
 }
 

@@ -14,6 +14,7 @@ use super::counts::Counts;
 use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch};
 use crate::auth::simple::SimpleTokens;
 use crate::fatal;
+use crate::identity::Identity;
 use crate::lease::time_line::TimeLine;
 use crate::lease::{clock, expiry, renewals};
 use crate::raft::forward::Forwarder;
@@ -110,7 +111,7 @@ impl Service {
             feed,
             time_line,
             counts,
-        } = Applying::new(recover(data_dir).await?, believer.simple_tokens());
+        } = Applying::new(recover(data_dir, identity.clone()).await?, believer.simple_tokens());
         let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
         let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
         let network = Network::new(Arc::clone(&dialler));
@@ -194,8 +195,8 @@ impl Service {
 }
 
 /// Recovers the disk, which takes as long as it takes, on a thread of its own.
-async fn recover(data_dir: PathBuf) -> Result<Recovered, StartError> {
-    let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir));
+async fn recover(data_dir: PathBuf, identity: Identity) -> Result<Recovered, StartError> {
+    let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir, &identity));
     let recovered = recovering
         .await
         .map_err(|error| StartError::Consensus(error.to_string()))?;

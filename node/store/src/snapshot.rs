@@ -60,10 +60,10 @@ pub struct Summary {
 /// Why a snapshot could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The stream failed, or ended early.
+    /// The stream failed.
     #[error("the stream of the snapshot failed")]
     Stream(#[from] io::Error),
-    /// The stream is not a snapshot, or was damaged.
+    /// The stream is not a snapshot, was damaged, or ends early.
     #[error("the snapshot is damaged at byte {offset}: {reason}")]
     Damaged {
         /// Where in the stream.

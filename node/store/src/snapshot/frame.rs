@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
         let mut payload = Vec::new();
         let taken = Read::take(&mut *self.stream, length as u64).read_to_end(&mut payload)?;
         if taken < length {
-            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            return Err(cut(self.offset + taken as u64));
         }
         self.hash.update(&payload);
         self.offset += length as u64;
@@ -99,7 +99,10 @@ impl<'a> Input<'a> {
     /// Reads and checks the hash at the end; answers it.
     pub(super) fn end(self) -> Result<[u8; 32], SnapshotError> {
         let mut hash = [0; 32];
-        self.stream.read_exact(&mut hash)?;
+        let offset = self.offset;
+        self.stream
+            .read_exact(&mut hash)
+            .map_err(|error| early(offset, error))?;
         let own: [u8; 32] = self.hash.finalize().into();
         if hash != own {
             return Err(damaged(self.offset, "the hash of the whole does not match"));
@@ -113,11 +116,24 @@ impl<'a> Input<'a> {
     }
 
     fn raw(&mut self, bytes: &mut [u8]) -> Result<(), SnapshotError> {
-        self.stream.read_exact(bytes)?;
+        let offset = self.offset;
+        self.stream.read_exact(bytes).map_err(|error| early(offset, error))?;
         self.hash.update(&*bytes);
         self.offset += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// What an error of the stream means where `offset` bytes were read before.
+fn early(offset: u64, error: std::io::Error) -> SnapshotError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => cut(offset),
+        _ => error.into(),
+    }
+}
+
+fn cut(offset: u64) -> SnapshotError {
+    damaged(offset, "it is cut short here")
 }
 
 pub(super) fn damaged(offset: u64, reason: impl Into<String>) -> SnapshotError {
