@@ -9,6 +9,7 @@
 mod alarm;
 mod auth;
 mod bench;
+mod check;
 mod compact;
 mod completion;
 mod connection;
@@ -83,6 +84,9 @@ pub enum Command {
     Defrag(With<compact::Defrag>),
     /// Save the store into a file, and check such files.
     Snapshot(snapshot::Snapshot),
+    /// Read all of a stopped member's data directory, and say what a node would do with it.
+    #[command(after_long_help = check::EXAMPLES)]
+    Check(With<check::Check>),
     /// Look at the members of the cluster, and change them.
     Member(member::Member),
     /// Look at the endpoints given with --endpoints.
@@ -144,6 +148,7 @@ async fn dispatch(before: Global, command: Command, program: clap::Command) -> R
         Command::Compact(with) => compact::compact(&with.arguments, &connector.open(with.global).await?).await,
         Command::Defrag(with) => compact::defrag(&with.arguments, &connector.open(with.global).await?).await,
         Command::Snapshot(snapshot) => snapshot::run(snapshot, &connector).await,
+        Command::Check(with) => check::run(with, &connector),
         Command::Member(member) => member::run(member, &connector).await,
         Command::Endpoint(endpoint) => endpoint::run(endpoint, &connector).await,
         Command::MoveLeader(with) => move_leader::run(&with.arguments, &connector.open(with.global).await?).await,

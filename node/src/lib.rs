@@ -12,11 +12,13 @@
 //! | `lease` | the lease clock, keepalives in batches, the end of what has expired |
 //! | `watch` | who is told of which event: the hub, its feed, and a session for each stream of watches |
 //! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
+//! | `check` | a data directory looked at, and what a node would do with it |
 //! | `restore` | a data directory for a new cluster, made of a backup |
 //!
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
 pub mod auth;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod duration;

@@ -22,6 +22,7 @@ mod clients;
 mod concurrency;
 mod corruption;
 mod crash;
+mod damage;
 mod differential;
 mod errors;
 mod etcdctl;
