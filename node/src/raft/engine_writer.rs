@@ -12,6 +12,7 @@ use kvorum_store::Store;
 
 use crate::fatal;
 use crate::service::counts::Counts;
+use crate::telemetry::in_full;
 
 /// Bytes applied but not yet in the engine beyond which applying waits.
 pub const PENDING_BYTES_MAX: usize = 128 << 20;
@@ -96,7 +97,7 @@ fn drain(store: &Mutex<Store>, counts: &Counts) {
         let Some(writes) = writes else { return };
         let begun = Instant::now();
         if let Err(error) = writes.commit() {
-            fatal::die(format_args!("the engine failed: {error}"));
+            fatal::die(format_args!("the engine failed: {}", in_full(&error)));
         }
         counts.engine_commits.add(begun.elapsed());
     }

@@ -78,6 +78,11 @@ impl SnapshotDir {
     /// What the file system says.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        // Its own name lies in its parent. Without this a power cut could take the folder with every snapshot in it, after
+        // the log has forgotten the entries.
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent)?.sync_all()?;
+        }
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if is_temporary(&path) {
