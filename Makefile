@@ -83,5 +83,5 @@ bench: ## puts and reads side by side with etcd 3.7.3, three members each: a fir
 	@$(STEP) bench -- cargo run --release --locked --bin kvorum-compare
 
 .PHONY: binaries
-binaries: # the release programs that the demo, the images and the black-box tests run
-	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e
+binaries: # the release programs that the demo, the images and the black-box tests run, and the library for power cuts
+	@cargo build --release --locked -p kvorum -p kvorum-operator -p kvorum-e2e -p kvorum-powercut-preload

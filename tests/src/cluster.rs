@@ -32,6 +32,8 @@ pub struct Member {
     pub folder: PathBuf,
     /// The command line after the program's name.
     pub arguments: Vec<String>,
+    /// Variables that its process gets besides the test's own.
+    pub variables: Vec<(String, String)>,
     /// The process, while there is one.
     pub process: Option<Process>,
 }
@@ -47,18 +49,24 @@ pub struct Cluster {
     folder: TempDir,
 }
 
+/// Where a release build leaves `file`.
+#[must_use]
+pub fn built(file: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target"));
+    target.join("release").join(file)
+}
+
 /// The node's program.
 ///
 /// # Panics
 /// When it was not built.
 #[must_use]
 pub fn program() -> PathBuf {
-    let path = std::env::var_os("KVORUM_BIN").map(PathBuf::from).unwrap_or_else(|| {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target"));
-        target.join("release/kvorum")
-    });
+    let path = std::env::var_os("KVORUM_BIN")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| built("kvorum"));
     assert!(
         path.is_file(),
         "{} is not there; build it with: make binaries",
@@ -177,6 +185,7 @@ impl Cluster {
             metrics: ports::free(),
             folder,
             arguments: Vec::new(),
+            variables: Vec::new(),
             process: None,
         });
         self.members.len() - 1
@@ -218,9 +227,10 @@ impl Cluster {
     pub fn start(&mut self, index: usize) {
         let member = &mut self.members[index];
         assert!(member.process.is_none(), "{} runs already", member.name);
-        member.process = Some(Process::start(
+        member.process = Some(Process::start_with(
             &program(),
             &member.arguments,
+            &member.variables,
             &member.folder.join("log"),
         ));
     }
@@ -230,10 +240,33 @@ impl Cluster {
         self.members[index].process.take().expect("it runs").kill();
     }
 
+    /// Ends several members' processes at one moment, as a power cut of a whole room does.
+    pub fn kill_together(&mut self, members: &[usize]) {
+        for index in members {
+            let process = self.members[*index].process.as_ref().expect("it runs");
+            process.signal(Signal::KILL);
+        }
+        for index in members {
+            self.kill(*index);
+        }
+    }
+
     /// Ends a member's process in order; the exit code.
     pub async fn stop(&mut self, index: usize) -> Option<i32> {
         let mut process = self.members[index].process.take().expect("it runs");
         process.stop().await.code()
+    }
+
+    /// Asks several members' processes to end, all at one moment, and waits until they have.
+    pub async fn stop_together(&mut self, members: &[usize]) {
+        for index in members {
+            let process = self.members[*index].process.as_ref().expect("it runs");
+            process.signal(Signal::TERM);
+        }
+        for index in members {
+            let mut process = self.members[*index].process.take().expect("it runs");
+            process.gone(SETTLE).await;
+        }
     }
 
     /// Stops a member's time: it neither runs nor closes its connections.

@@ -19,6 +19,7 @@ pub mod history;
 pub mod operator;
 pub mod pki;
 pub mod ports;
+pub mod power;
 pub mod process;
 pub mod raw;
 pub mod reference;

@@ -31,6 +31,15 @@ impl Process {
     /// When it cannot be started, for example because it was not built.
     #[must_use]
     pub fn start(program: &Path, arguments: &[String], log: &Path) -> Process {
+        Process::start_with(program, arguments, &[], log)
+    }
+
+    /// As [`Process::start`], with more variables.
+    ///
+    /// # Panics
+    /// When it cannot be started, for example because it was not built.
+    #[must_use]
+    pub fn start_with(program: &Path, arguments: &[String], variables: &[(String, String)], log: &Path) -> Process {
         let open = || {
             File::options()
                 .create(true)
@@ -43,6 +52,7 @@ impl Process {
             command.env_remove(name);
         }
         command.args(arguments).env("RUST_BACKTRACE", "1");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(open()).stderr(open());
         let child = command
             .spawn()

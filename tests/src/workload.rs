@@ -21,6 +21,9 @@ use crate::wait::pause;
 /// at full speed, and histories that can be searched.
 const PACE: Duration = Duration::from_millis(4);
 
+/// What a member says that has not recovered yet: there is nothing in it that could do what was asked.
+const RECOVERING: &str = "the disk is still being read";
+
 /// A running set of clients.
 pub struct Workload {
     /// What they saw.
@@ -31,6 +34,7 @@ pub struct Workload {
 
 struct Client {
     number: u32,
+    prefix: Arc<str>,
     members: Vec<Etcd>,
     keys: u32,
     values: Arc<AtomicU64>,
@@ -44,6 +48,13 @@ impl Workload {
     /// Starts `clients` clients over `members`, on `keys` keys, drawing from `seed`.
     #[must_use]
     pub fn start(members: &[Etcd], clients: u32, keys: u32, seed: u64) -> Workload {
+        Workload::start_on("k", members, clients, keys, seed)
+    }
+
+    /// As [`Workload::start`], on keys that begin with `prefix`: they must not be there yet.
+    #[must_use]
+    pub fn start_on(prefix: &str, members: &[Etcd], clients: u32, keys: u32, seed: u64) -> Workload {
+        let prefix: Arc<str> = Arc::from(prefix);
         let recorder = Arc::new(Recorder::default());
         let stop = Arc::new(AtomicBool::new(false));
         let values = Arc::new(AtomicU64::new(1));
@@ -51,6 +62,7 @@ impl Workload {
             .map(|number| {
                 let mut client = Client {
                     number,
+                    prefix: Arc::clone(&prefix),
                     members: members.to_vec(),
                     keys,
                     values: Arc::clone(&values),
@@ -103,7 +115,7 @@ impl Client {
         let action = self.draw(key);
         let member = self.members[self.random.random_range(0..self.members.len())].clone();
         let called = self.recorder.now();
-        let Some(answer) = ask(&member, &format!("k{key}"), &action, &self.recorder).await else {
+        let Some(answer) = ask(&member, &format!("{}{key}", self.prefix), &action, &self.recorder).await else {
             return;
         };
         match (&action, &answer) {
@@ -146,12 +158,9 @@ async fn ask(member: &Etcd, key: &str, action: &Action, recorder: &Recorder) -> 
         }
         Ok(reply) if reply.status == 200 => Some(answer(action, &reply.json())),
         Ok(reply) if reply.status >= 500 => {
-            recorder.failed(&format!(
-                "{} {}",
-                reply.status,
-                reply.json()["message"].as_str().unwrap_or_default()
-            ));
-            Some(Answer::Unknown)
+            let reason = reply.json()["message"].as_str().unwrap_or_default().to_owned();
+            recorder.failed(&format!("{} {reason}", reply.status));
+            (reason != RECOVERING).then_some(Answer::Unknown)
         }
         Ok(reply) => panic!("{path} {body}: {} {}", reply.status, reply.text()),
     }

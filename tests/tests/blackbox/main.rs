@@ -38,6 +38,7 @@ mod members;
 mod membership;
 mod metrics;
 mod plain;
+mod power_cut;
 mod probes;
 mod range_stream;
 mod surface;

@@ -65,6 +65,12 @@ const SLEEPS_ALLOWED: [(&str, &str); 12] = [
     ),
 ];
 
+/// Where code may be unsafe, and why. Clippy asks there for a word on each place (`undocumented_unsafe_blocks`).
+const UNSAFE_ALLOWED: (&str, &str) = (
+    "tests/powercut/preload/src/",
+    "stands for functions of the C library in a process under test, and makes their system calls",
+);
+
 fn rust() -> Vec<Source> {
     sources(&[".rs"])
 }
@@ -218,16 +224,23 @@ fn nothing_unfinished_or_unsafe() {
         (concat!("uns", "afe {"), "no unsafe code"),
         (concat!("uns", "afe fn"), "no unsafe code"),
         (concat!("uns", "afe impl"), "no unsafe code"),
+        (concat!("uns", "afe extern"), "no unsafe code"),
         (concat!("FIX", "ME"), "mend it, or open an issue"),
         (concat!("XX", "X"), "mend it, or open an issue"),
     ];
     let mut found = Violations::default();
-    for file in rust() {
+    let files = rust();
+    let (excepted, reason) = UNSAFE_ALLOWED;
+    for file in &files {
+        let allowed = |word: &str| word.starts_with(concat!("uns", "afe")) && file.path.starts_with(excepted);
         for (number, line) in file.lines() {
-            for (_, why) in banned.iter().filter(|(word, _)| line.contains(word)) {
+            for (_, why) in banned.iter().filter(|(word, _)| line.contains(word) && !allowed(word)) {
                 found.add(&file.path, number, format!("{why}: {}", line.trim()));
             }
         }
+    }
+    if !files.iter().any(|file| file.path.starts_with(excepted)) {
+        found.add(excepted, 1, format!("may be unsafe ({reason}) but does not exist"));
     }
     found.none();
 }
