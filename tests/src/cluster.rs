@@ -12,16 +12,27 @@ use tempfile::TempDir;
 
 use crate::etcd::Etcd;
 use crate::operator::Operator;
-use crate::pki::{Leaf, Pki};
+use crate::pki::Pki;
 use crate::ports;
 use crate::process::Process;
 use crate::wait::{SETTLE, until};
 use crate::web::Web;
 
+mod member;
+
+/// Where members are reached that have no network of their own.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// One member's place: its name, ports, folder and, while it runs, its process.
 pub struct Member {
     /// Its name, `n0`, `n1`, …
     pub name: String,
+    /// Where clients reach it, without the port.
+    pub client_address: String,
+    /// Where members reach it, without the port.
+    pub peer_address: String,
+    /// The network namespace that it runs in, if not the machine's.
+    pub namespace: Option<PathBuf>,
     /// Port for clients.
     pub client: u16,
     /// Port for members.
@@ -120,13 +131,19 @@ impl Cluster {
         for index in 0..count {
             cluster.place(&format!("n{index}"));
         }
-        let initial: Vec<String> = cluster
+        cluster.found(flags);
+        cluster
+    }
+
+    /// Gives every member the command line with which all of them form a cluster.
+    pub(crate) fn found(&mut self, flags: &[&str]) {
+        let initial: Vec<String> = self
             .members
             .iter()
-            .map(|member| format!("{}=http://127.0.0.1:{}", member.name, member.peer))
+            .map(|member| format!("{}=http://{}:{}", member.name, member.peer_address, member.peer))
             .collect();
         let token = format!("test-{:016x}", rand::random::<u64>());
-        for member in &mut cluster.members {
+        for member in &mut self.members {
             member.arguments = member.common("http");
             let more = [
                 "--initial-cluster",
@@ -140,7 +157,6 @@ impl Cluster {
                 .extend(["--initial-cluster-token".to_owned(), token.clone()]);
             member.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         }
-        cluster
     }
 
     /// Adds a place for a member that waits to be added to this plain-text cluster; not running.
@@ -180,6 +196,9 @@ impl Cluster {
         std::fs::create_dir_all(folder.join("data")).expect("the temporary folder can be written");
         self.members.push(Member {
             name: name.to_owned(),
+            client_address: LOOPBACK.to_owned(),
+            peer_address: LOOPBACK.to_owned(),
+            namespace: None,
             client: ports::free(),
             peer: ports::free(),
             metrics: ports::free(),
@@ -227,12 +246,9 @@ impl Cluster {
     pub fn start(&mut self, index: usize) {
         let member = &mut self.members[index];
         assert!(member.process.is_none(), "{} runs already", member.name);
-        member.process = Some(Process::start_with(
-            &program(),
-            &member.arguments,
-            &member.variables,
-            &member.folder.join("log"),
-        ));
+        let log = member.folder.join("log");
+        let (program, arguments) = member.command();
+        member.process = Some(Process::start_with(&program, &arguments, &member.variables, &log));
     }
 
     /// Ends a member's process at once, as a crash does.
@@ -311,13 +327,15 @@ impl Cluster {
     #[must_use]
     pub fn url(&self, index: usize) -> String {
         let scheme = if self.pki.is_some() { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.members[index].client)
+        let member = &self.members[index];
+        format!("{scheme}://{}:{}", member.client_address, member.client)
     }
 
     /// A member's URL for probes and metrics.
     #[must_use]
     pub fn metrics_url(&self, index: usize) -> String {
-        format!("http://127.0.0.1:{}", self.members[index].metrics)
+        let member = &self.members[index];
+        format!("http://{}:{}", member.client_address, member.metrics)
     }
 
     /// One who may make admin calls.
@@ -411,74 +429,5 @@ impl Drop for Cluster {
             self.folder.disable_cleanup(true);
             println!("what the cluster left is in {}", self.folder.path().display());
         }
-    }
-}
-
-impl Member {
-    /// The part of the command line that every form shares.
-    fn common(&self, scheme: &str) -> Vec<String> {
-        let client = format!("{scheme}://127.0.0.1:{}", self.client);
-        let peer = format!("{scheme}://127.0.0.1:{}", self.peer);
-        let metrics = format!("http://127.0.0.1:{}", self.metrics);
-        let data = self.folder.join("data").display().to_string();
-        let pairs = [
-            ("--name", &self.name),
-            ("--data-dir", &data),
-            ("--listen-client-urls", &client),
-            ("--advertise-client-urls", &client),
-            ("--listen-peer-urls", &peer),
-            ("--initial-advertise-peer-urls", &peer),
-            ("--listen-metrics-urls", &metrics),
-        ];
-        let mut arguments = vec!["serve".to_owned()];
-        arguments.extend(
-            pairs
-                .into_iter()
-                .flat_map(|(flag, value)| [flag.to_owned(), value.clone()]),
-        );
-        // To look closer at one failing test: KVORUM_TEST_LOG=debug.
-        if let Ok(level) = std::env::var("KVORUM_TEST_LOG") {
-            arguments.extend(["--log-level".to_owned(), level]);
-        }
-        arguments
-    }
-
-    /// The value of a flag on its command line.
-    ///
-    /// # Panics
-    /// When it has no such flag.
-    pub fn argument(&mut self, flag: &str) -> &mut String {
-        let place = self.arguments.iter().position(|argument| argument == flag);
-        let place = place.unwrap_or_else(|| panic!("{} has no {flag}", self.name));
-        &mut self.arguments[place + 1]
-    }
-
-    /// Writes a file into one of the member's folders so that a reader sees the old text or the new one, never a part.
-    pub fn write(&self, folder: &str, name: &str, text: &str) {
-        let folder = self.folder.join(folder);
-        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
-        let fresh = folder.join(format!(".{name}.new"));
-        std::fs::write(&fresh, text).expect("the temporary folder can be written");
-        std::fs::rename(&fresh, folder.join(name)).expect("the temporary folder can be written");
-    }
-
-    /// Writes all six files of `tls`.
-    pub fn write_certificates(&self, server: &Leaf, peer: &Leaf, client_ca: &str, peer_ca: &str) {
-        for (name, text) in [
-            ("server.crt", server.cert.as_str()),
-            ("server.key", &server.key),
-            ("peer.crt", &peer.cert),
-            ("peer.key", &peer.key),
-            ("client-ca.crt", client_ca),
-            ("peer-ca.crt", peer_ca),
-        ] {
-            self.write("tls", name, text);
-        }
-    }
-
-    /// Everything the member has printed, over all its starts.
-    #[must_use]
-    pub fn output(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 }

@@ -11,11 +11,12 @@
 //! overlap, and the read decides for "2, then 1"; a second read that gives 2 has no place left, and the history fails.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use porcupine_rs::{CheckResult, LinearizationInfo, Model, Operation};
+use porcupine_rs::{CheckResult, Model, Operation};
+
+mod saved;
 
 /// How long the search may take. Histories here are searched in milliseconds; one that needs this long has too many
 /// unknown outcomes to be judged, and that is a failure of the test.
@@ -156,21 +157,23 @@ impl Model for Register {
 /// Collects the operations of all clients of one run.
 pub struct Recorder {
     start: Instant,
+    seed: u64,
     operations: Mutex<Vec<Operation<Register>>>,
     failures: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Default for Recorder {
-    fn default() -> Recorder {
+impl Recorder {
+    /// Of a run whose clients draw from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Recorder {
         Recorder {
             start: Instant::now(),
+            seed,
             operations: Mutex::new(Vec::new()),
             failures: Mutex::new(BTreeMap::new()),
         }
     }
-}
 
-impl Recorder {
     /// The time now, on the run's own clock, in nanoseconds.
     #[must_use]
     pub fn now(&self) -> i64 {
@@ -237,10 +240,48 @@ impl Recorder {
         Duration::from_nanos(u64::try_from(longest).unwrap_or_default())
     }
 
+    /// How many operations there were of each kind, those of unknown outcome apart.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<&'static str, usize> {
+        let mut kinds = BTreeMap::new();
+        for operation in self.operations() {
+            let kind = match (&operation.op.action, &operation.op.answer) {
+                (_, Answer::Unknown) => "of unknown outcome",
+                (Action::Put(_), _) => "put",
+                (Action::Delete, _) => "delete",
+                (Action::Get, _) => "get",
+                (Action::Swap { .. }, _) => "txn",
+            };
+            *kinds.entry(kind).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// What was acknowledged to have changed something: revision, key and, unless it was removed, value.
+    #[must_use]
+    pub fn changes(&self) -> Vec<(i64, u32, Option<u64>)> {
+        let changed = |operation: &Operation<Register>| match (&operation.op.action, &operation.op.answer) {
+            (Action::Put(value), Answer::Put(at)) | (Action::Swap { value, .. }, Answer::Swapped(Some(at))) => {
+                Some((*at, operation.op.key, Some(*value)))
+            }
+            (Action::Delete, Answer::Deleted(Some(at))) => Some((*at, operation.op.key, None)),
+            _ => None,
+        };
+        self.operations().iter().filter_map(changed).collect()
+    }
+
+    /// Keeps the history and its picture, because something else was found while it was made; where, in words.
+    #[must_use]
+    pub fn keep(&self, name: &str) -> String {
+        let operations = self.operations();
+        let (_, info) = porcupine_rs::check_operations_info_timeout(&operations, SEARCH);
+        saved::save(name, self.seed, &operations, &info)
+    }
+
     /// Checks the whole history and prints what it was made of.
     ///
     /// # Panics
-    /// When it is not linearizable, with the path of a picture of it; when the search did not end.
+    /// When it is not linearizable, with the paths of a picture and of the history; when the search did not end.
     pub fn check(&self, name: &str) {
         let operations = self.operations();
         let open = operations
@@ -269,114 +310,11 @@ impl Recorder {
         }
         assert!(
             result == CheckResult::Ok,
-            "{name}: {result:?}; picture: {}",
-            picture(name, &info)
+            "{name}: {result:?}; {}",
+            saved::save(name, self.seed, &operations, &info)
         );
     }
 }
 
-/// Writes the picture of a failed history where it outlives the test.
-fn picture(name: &str, info: &LinearizationInfo<Register>) -> String {
-    let path: PathBuf = std::env::temp_dir().join(format!("kvorum-{name}-{}.html", std::process::id()));
-    match porcupine_rs::visualize_path(info, &path) {
-        Ok(()) => path.display().to_string(),
-        Err(error) => format!("not written: {error}"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A history out of `(call, return, action, answer)`; a return of zero is "never".
-    fn verdict(steps: &[(i64, i64, Action, Answer)]) -> CheckResult {
-        let operations: Vec<Operation<Register>> = steps
-            .iter()
-            .map(|(called, returned, action, answer)| Operation {
-                client_id: None,
-                call_time: *called,
-                return_time: if *returned == 0 { i64::MAX } else { *returned },
-                op: Step {
-                    key: 0,
-                    action: action.clone(),
-                    answer: answer.clone(),
-                },
-                metadata: None,
-            })
-            .collect();
-        porcupine_rs::check_operations_timeout(&operations, SEARCH)
-    }
-
-    fn put(value: u64) -> Action {
-        Action::Put(value)
-    }
-
-    fn found(value: u64, revision: i64) -> Answer {
-        Answer::Found(Some((value, revision)))
-    }
-
-    #[test]
-    fn overlapping_writes_may_take_either_order_but_only_one() {
-        let puts = [(0, 10, put(1), Answer::Put(3)), (5, 15, put(2), Answer::Put(2))];
-        let one = [&puts[..], &[(20, 25, Action::Get, found(1, 3))]].concat();
-        assert_eq!(verdict(&one), CheckResult::Ok);
-        let both = [&one[..], &[(30, 35, Action::Get, found(2, 2))]].concat();
-        assert_eq!(verdict(&both), CheckResult::Illegal);
-    }
-
-    #[test]
-    fn a_stale_read_is_seen() {
-        let history = [
-            (0, 1, put(1), Answer::Put(2)),
-            (2, 3, put(2), Answer::Put(3)),
-            (4, 5, Action::Get, found(1, 2)),
-        ];
-        assert_eq!(verdict(&history), CheckResult::Illegal);
-    }
-
-    #[test]
-    fn a_lost_write_is_seen() {
-        let history = [(0, 1, put(1), Answer::Put(2)), (2, 3, Action::Get, Answer::Found(None))];
-        assert_eq!(verdict(&history), CheckResult::Illegal);
-    }
-
-    #[test]
-    fn an_unknown_write_may_happen_late_or_never() {
-        let open = (0, 0, put(7), Answer::Unknown);
-        let late = [
-            open.clone(),
-            (1, 2, Action::Get, Answer::Found(None)),
-            (3, 4, Action::Get, found(7, 2)),
-        ];
-        assert_eq!(verdict(&late), CheckResult::Ok);
-        let never = [open.clone(), (1, 2, Action::Get, Answer::Found(None))];
-        assert_eq!(verdict(&never), CheckResult::Ok);
-        let undone = [
-            open,
-            (1, 2, Action::Get, found(7, 2)),
-            (3, 4, Action::Get, Answer::Found(None)),
-        ];
-        assert_eq!(verdict(&undone), CheckResult::Illegal);
-    }
-
-    #[test]
-    fn a_swap_that_saw_another_value_is_seen() {
-        let swap = Action::Swap {
-            expected: Some(1),
-            value: 2,
-        };
-        let good = [
-            (0, 1, put(1), Answer::Put(2)),
-            (2, 3, swap.clone(), Answer::Swapped(Some(3))),
-        ];
-        assert_eq!(verdict(&good), CheckResult::Ok);
-        let blind = [(0, 1, put(5), Answer::Put(2)), (2, 3, swap, Answer::Swapped(Some(3)))];
-        assert_eq!(verdict(&blind), CheckResult::Illegal);
-    }
-
-    #[test]
-    fn a_revision_that_does_not_rise_is_seen() {
-        let history = [(0, 1, put(1), Answer::Put(5)), (2, 3, put(2), Answer::Put(4))];
-        assert_eq!(verdict(&history), CheckResult::Illegal);
-    }
-}
+mod tests;

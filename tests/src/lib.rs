@@ -12,8 +12,10 @@
     reason = "what a test prints is read when it fails, and its figures when it does not"
 )]
 
+pub mod checks;
 pub mod cluster;
 pub mod etcd;
+pub mod faults;
 pub mod grpc;
 pub mod history;
 pub mod operator;

@@ -11,7 +11,7 @@ use kvorum_powercut::{BOOT_ID, FOLDER, NOTES, Outcome, REMOVED, SPACE, SYNC_FAIL
 use crate::cluster::{Member, built};
 
 /// What the library is called; `make binaries` builds it.
-const LIBRARY: &str = "libkvorum_powercut_preload.so";
+pub(crate) const LIBRARY: &str = "libkvorum_powercut_preload.so";
 
 /// How a member's disk misbehaves, besides losing its power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -55,7 +55,7 @@ impl Workload {
     #[must_use]
     pub fn start_on(prefix: &str, members: &[Etcd], clients: u32, keys: u32, seed: u64) -> Workload {
         let prefix: Arc<str> = Arc::from(prefix);
-        let recorder = Arc::new(Recorder::default());
+        let recorder = Arc::new(Recorder::new(seed));
         let stop = Arc::new(AtomicBool::new(false));
         let values = Arc::new(AtomicU64::new(1));
         let clients = (0..clients)

@@ -33,6 +33,10 @@ pub const SYNCS_PRETENDED: &str = "POWERCUT_SYNCS_PRETENDED";
 /// Variable that holds which fdatasync of the process, counted from one, fails with EIO.
 pub const SYNC_FAILS: &str = "POWERCUT_SYNC_FAILS";
 
+/// Variable that names the file with the nanoseconds, eight bytes with the lowest first, by which the wall clock of the
+/// process is ahead of the machine's. It may change while the process runs.
+pub const CLOCK: &str = "POWERCUT_CLOCK";
+
 /// In the notes: the journal of one process. The next cannot start before a cut has used it up, because nobody could
 /// know whether what its last record announced was done.
 pub const JOURNAL: &str = "journal";

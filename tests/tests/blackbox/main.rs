@@ -26,6 +26,7 @@ mod damage;
 mod differential;
 mod errors;
 mod etcdctl;
+mod faults;
 mod grpc;
 mod handover;
 mod identity;

@@ -3,6 +3,7 @@
 //!
 //! A panic in one of them ends the process, since it cannot leave a function of the C library.
 
+mod clock;
 mod contents;
 mod descriptors;
 mod names;

@@ -1,6 +1,7 @@
 //! System calls, made directly, with safe arguments. Errors are the kernel's numbers.
 
 use std::ffi::{CStr, CString};
+use std::sync::atomic::AtomicI64;
 
 use kvorum_powercut::journal::Node;
 use libc::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_int, c_long};
@@ -213,4 +214,37 @@ pub(crate) fn path_of(folder: c_int) -> Answer<Vec<u8>> {
     };
     let path = std::fs::read_link(link).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
     Ok(path.into_os_string().into_vec())
+}
+
+/// What a clock of the machine shows.
+pub(crate) fn clock(which: libc::clockid_t) -> Answer<libc::timespec> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the structure, which is this function's own.
+    answer(unsafe { libc::syscall(libc::SYS_clock_gettime, which, &raw mut time) })?;
+    Ok(time)
+}
+
+/// The number at the beginning of an open file, as it is at any later time.
+pub(crate) fn shared_number(fd: c_int) -> Answer<&'static AtomicI64> {
+    let length = size_of::<AtomicI64>();
+    if status(fd)?.length < length as u64 {
+        return Err(libc::EINVAL);
+    }
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: a new mapping where the kernel has room, of memory that nobody else knows of.
+    let address = unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            none,
+            length,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            fd,
+            0 as c_long,
+        )
+    };
+    let address = answer(address)?;
+    // SAFETY: the mapping is never removed, begins at a page, and the file is long enough; whoever writes it does so from
+    // outside of this process, as a whole.
+    Ok(unsafe { &*(address as *const AtomicI64) })
 }

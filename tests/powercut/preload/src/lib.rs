@@ -1,5 +1,5 @@
 //! A library for `LD_PRELOAD`: stands between one process and the C library's file calls, journals every change below
-//! one folder as `kvorum-powercut` wants it, and makes the disk fail when told to.
+//! one folder as `kvorum-powercut` wants it, and makes the disk fail when told to. It can move the wall clock too.
 //!
 //! What it must keep true:
 //! 1. A change is in the journal before it is made, and a sync's end only after the sync has returned. The journal's
@@ -20,6 +20,7 @@
 )]
 
 mod calls;
+mod clock;
 mod disk;
 mod kernel;
 mod spot;
