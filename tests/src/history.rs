@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use porcupine_rs::{CheckResult, Model, Operation};
+use porcupine_rs::{CheckResult, LinearizationInfo, Model, Operation};
 
 mod saved;
 
@@ -274,8 +274,19 @@ impl Recorder {
     #[must_use]
     pub fn keep(&self, name: &str) -> String {
         let operations = self.operations();
-        let (_, info) = porcupine_rs::check_operations_info_timeout(&operations, SEARCH);
+        let (_, info) = search(&operations);
         saved::save(name, self.seed, &operations, &info)
+    }
+
+    /// Whether the history is linearizable.
+    ///
+    /// # Panics
+    /// When the search did not end.
+    #[must_use]
+    pub fn is_linearizable(&self) -> bool {
+        let (result, _) = search(&self.operations());
+        assert!(result != CheckResult::Unknown, "the search did not end");
+        result == CheckResult::Ok
     }
 
     /// Checks the whole history and prints what it was made of.
@@ -289,11 +300,7 @@ impl Recorder {
             .filter(|operation| operation.op.answer == Answer::Unknown)
             .count();
         let started = Instant::now();
-        let (mut result, info) = porcupine_rs::check_operations_info_timeout(&operations, SEARCH);
-        if started.elapsed() >= SEARCH {
-            // The checker calls what it had no time to search illegal.
-            result = CheckResult::Unknown;
-        }
+        let (result, info) = search(&operations);
         println!(
             "{name}: {} operations ({open} of unknown outcome), longest write gap {:?}: {result:?} in {:?}",
             operations.len(),
@@ -314,6 +321,15 @@ impl Recorder {
             saved::save(name, self.seed, &operations, &info)
         );
     }
+}
+
+/// Looks for an order in which the operations could have taken effect, one by one.
+fn search(operations: &[Operation<Register>]) -> (CheckResult, LinearizationInfo<Register>) {
+    let started = Instant::now();
+    let (result, info) = porcupine_rs::check_operations_info_timeout(operations, SEARCH);
+    // The checker calls what it had no time to search illegal.
+    let ended = started.elapsed() < SEARCH;
+    (if ended { result } else { CheckResult::Unknown }, info)
 }
 
 #[cfg(test)]

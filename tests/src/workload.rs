@@ -39,6 +39,8 @@ struct Client {
     keys: u32,
     values: Arc<AtomicU64>,
     recorder: Arc<Recorder>,
+    /// Whether reads are answered by whoever is asked, as they happen to know it.
+    careless: bool,
     random: StdRng,
     /// What this client last saw under each key, to have swaps that can succeed.
     seen: Vec<Option<u64>>,
@@ -54,6 +56,17 @@ impl Workload {
     /// As [`Workload::start`], on keys that begin with `prefix`: they must not be there yet.
     #[must_use]
     pub fn start_on(prefix: &str, members: &[Etcd], clients: u32, keys: u32, seed: u64) -> Workload {
+        Workload::begin(prefix, members, (clients, keys), seed, false)
+    }
+
+    /// As [`Workload::start`], but reads are answered from the asked member's own state: what they show may be old, and
+    /// the check of the history must see that.
+    #[must_use]
+    pub fn start_careless(members: &[Etcd], clients: u32, keys: u32, seed: u64) -> Workload {
+        Workload::begin("k", members, (clients, keys), seed, true)
+    }
+
+    fn begin(prefix: &str, members: &[Etcd], (clients, keys): (u32, u32), seed: u64, careless: bool) -> Workload {
         let prefix: Arc<str> = Arc::from(prefix);
         let recorder = Arc::new(Recorder::new(seed));
         let stop = Arc::new(AtomicBool::new(false));
@@ -67,6 +80,7 @@ impl Workload {
                     keys,
                     values: Arc::clone(&values),
                     recorder: Arc::clone(&recorder),
+                    careless,
                     random: StdRng::seed_from_u64(seed ^ u64::from(number)),
                     seen: vec![None; keys as usize],
                 };
@@ -115,7 +129,11 @@ impl Client {
         let action = self.draw(key);
         let member = self.members[self.random.random_range(0..self.members.len())].clone();
         let called = self.recorder.now();
-        let Some(answer) = ask(&member, &format!("{}{key}", self.prefix), &action, &self.recorder).await else {
+        let (path, mut body) = request(&format!("{}{key}", self.prefix), &action);
+        if self.careless && action == Action::Get {
+            body["serializable"] = true.into();
+        }
+        let Some(answer) = ask(&member, (path, &body), &action, &self.recorder).await else {
             return;
         };
         match (&action, &answer) {
@@ -143,9 +161,8 @@ impl Client {
 }
 
 /// Does one action; `None` when it certainly did not happen.
-async fn ask(member: &Etcd, key: &str, action: &Action, recorder: &Recorder) -> Option<Answer> {
-    let (path, body) = request(key, action);
-    match member.call(path, &body).await {
+async fn ask(member: &Etcd, (path, body): (&str, &Value), action: &Action, recorder: &Recorder) -> Option<Answer> {
+    match member.call(path, body).await {
         Err(error) => {
             let broken = error.downcast_ref::<hyper_util::client::legacy::Error>();
             let refused = broken.is_some_and(hyper_util::client::legacy::Error::is_connect);

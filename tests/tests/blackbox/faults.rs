@@ -4,8 +4,10 @@
 //! checker is shown there to see a bad history. Rounds of some faults each share a cluster, whose watchers watch from the
 //! first revision to the last; every round has keys of its own, so that histories stay short enough to be searched.
 
+mod majority;
 mod means;
 mod report;
+mod stale;
 
 use std::time::{Duration, Instant};
 
