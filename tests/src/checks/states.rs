@@ -61,6 +61,21 @@ pub async fn held(member: &Etcd) -> (i64, Held) {
     (number(&answer["header"]["revision"]), held.collect())
 }
 
+/// Throws history before `revision` away, at every member.
+pub async fn compact(member: &Etcd, revision: i64) {
+    until("a compaction", SETTLE, || async {
+        let body = json!({"revision": revision.to_string()});
+        let answer = member.call("kv/compaction", &body).await;
+        match answer.map_err(|error| format!("{error:#}"))? {
+            reply if reply.status == 200 => Ok(()),
+            // One that was given up before was done all the same.
+            reply if reply.text().contains("compacted") => Ok(()),
+            reply => Err(format!("{} {}", reply.status, reply.text())),
+        }
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

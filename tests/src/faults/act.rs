@@ -37,6 +37,12 @@ pub async fn happen(fault: &Fault, cluster: &mut Cluster, network: &Network, cou
             pause(fault.lasts).await;
             start(cluster, &victims);
         }
+        Act::Stop(victim) => {
+            let code = cluster.stop(victim).await;
+            assert_eq!(code, Some(0), "n{victim} was asked to stop");
+            pause(fault.lasts).await;
+            cluster.start(victim);
+        }
         Act::Pause(victims) => {
             victims.iter().for_each(|victim| cluster.pause(*victim));
             pause(fault.lasts).await;

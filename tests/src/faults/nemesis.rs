@@ -30,6 +30,8 @@ pub enum Kind {
     KillMajority,
     /// All are killed at one moment.
     KillAll,
+    /// One member is asked to stop, does, and is started again.
+    Stop,
     /// One member's time stops.
     Pause,
     /// A majority's time stops.
@@ -64,10 +66,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Kill,
         Kind::KillMajority,
         Kind::KillAll,
+        Kind::Stop,
         Kind::Pause,
         Kind::PauseMajority,
         Kind::CutLeader,
@@ -84,31 +87,6 @@ impl Kind {
         Kind::ClockForward,
         Kind::ClockBack,
     ];
-
-    /// Whether it is a fault of the network between members.
-    #[must_use]
-    pub fn is_network(self) -> bool {
-        match self {
-            Kind::CutLeader
-            | Kind::CutMinority
-            | Kind::Shatter
-            | Kind::Mute
-            | Kind::Deafen
-            | Kind::OneWayLink
-            | Kind::Bridge
-            | Kind::Flap
-            | Kind::Loss
-            | Kind::Slow
-            | Kind::LossAndSlow => true,
-            Kind::Kill
-            | Kind::KillMajority
-            | Kind::KillAll
-            | Kind::Pause
-            | Kind::PauseMajority
-            | Kind::ClockForward
-            | Kind::ClockBack => false,
-        }
-    }
 }
 
 /// One fault, before it is known who leads.
@@ -135,6 +113,8 @@ pub struct Fault {
 pub enum Act {
     /// Kill these at one moment; start them again at the end.
     Kill(Vec<usize>),
+    /// Ask this one to stop; start it again at the end.
+    Stop(usize),
     /// Stop these members' time, let it go on at the end.
     Pause(Vec<usize>),
     /// Let the network be so, each for so long; whole at the end.
@@ -206,6 +186,7 @@ impl Fault {
             Kind::Kill => return Act::Kill(first.to_vec()),
             Kind::KillMajority => return Act::Kill(places[..=minority].to_vec()),
             Kind::KillAll => return Act::Kill(places),
+            Kind::Stop => return Act::Stop(first[0]),
             Kind::Pause => return Act::Pause(first.to_vec()),
             Kind::PauseMajority => return Act::Pause(places[..=minority].to_vec()),
             Kind::ClockForward | Kind::ClockBack => {

@@ -125,6 +125,8 @@ impl Run<'_> {
             violations.note("watch", watched.adds_up(revision, &held));
         };
         self.watchers.level(revision, judge).await;
+        // Everybody was told everything up to here. It is thrown away while the next faults come.
+        states::compact(&self.cluster.at(0), revision).await;
         let found = violations.found();
         assert!(
             found.is_empty(),
