@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+pub mod headers;
 pub mod holders;
 pub mod leases;
 pub mod states;

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use porcupine_rs::{CheckResult, LinearizationInfo, Model, Operation};
 
+use crate::checks::Violations;
+use crate::checks::headers::{Header, Known};
+
 mod saved;
 
 /// How long the search may take. Histories here are searched in milliseconds; one that needs this long has too many
@@ -160,6 +163,8 @@ pub struct Recorder {
     seed: u64,
     operations: Mutex<Vec<Operation<Register>>>,
     failures: Mutex<BTreeMap<String, usize>>,
+    known: Mutex<Known>,
+    violations: Violations,
 }
 
 impl Recorder {
@@ -171,6 +176,8 @@ impl Recorder {
             seed,
             operations: Mutex::new(Vec::new()),
             failures: Mutex::new(BTreeMap::new()),
+            known: Mutex::default(),
+            violations: Violations::default(),
         }
     }
 
@@ -198,6 +205,21 @@ impl Recorder {
             .lock()
             .expect("no client panicked while it held this")
             .push(operation);
+    }
+
+    /// What the headers of all answers so far say together.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        self.known
+            .lock()
+            .expect("no client panicked while it held this")
+            .clone()
+    }
+
+    /// Takes the header of a linearizable answer that was asked for when `before` was known.
+    pub fn header(&self, before: &Known, header: Header) {
+        let mut known = self.known.lock().expect("no client panicked while it held this");
+        self.violations.note("headers", known.take(before, header));
     }
 
     /// Counts a failure by its kind, so that what clients had to bear is printed beside the verdict.
@@ -292,7 +314,8 @@ impl Recorder {
     /// Checks the whole history and prints what it was made of.
     ///
     /// # Panics
-    /// When it is not linearizable, with the paths of a picture and of the history; when the search did not end.
+    /// When it is not linearizable or an answer's header was old, with the paths of a picture and of the history; when the
+    /// search did not end.
     pub fn check(&self, name: &str) {
         let operations = self.operations();
         let open = operations
@@ -315,9 +338,10 @@ impl Recorder {
         {
             println!("{name}: {count} x {kind}");
         }
+        let found = self.violations.found();
         assert!(
-            result == CheckResult::Ok,
-            "{name}: {result:?}; {}",
+            result == CheckResult::Ok && found.is_empty(),
+            "{name}: {result:?} {found:#?}; {}",
             saved::save(name, self.seed, &operations, &info)
         );
     }

@@ -13,7 +13,8 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::etcd::{Etcd, decode, encode, number};
+use crate::checks::headers::Header;
+use crate::etcd::{Etcd, decode, encode, id, number};
 use crate::history::{Action, Answer, Recorder, Step};
 use crate::wait::pause;
 
@@ -162,6 +163,7 @@ impl Client {
 
 /// Does one action; `None` when it certainly did not happen.
 async fn ask(member: &Etcd, (path, body): (&str, &Value), action: &Action, recorder: &Recorder) -> Option<Answer> {
+    let known = recorder.known();
     match member.call(path, body).await {
         Err(error) => {
             let broken = error.downcast_ref::<hyper_util::client::legacy::Error>();
@@ -173,7 +175,13 @@ async fn ask(member: &Etcd, (path, body): (&str, &Value), action: &Action, recor
             });
             (!refused).then_some(Answer::Unknown)
         }
-        Ok(reply) if reply.status == 200 => Some(answer(action, &reply.json())),
+        Ok(reply) if reply.status == 200 => {
+            let reply = reply.json();
+            if body["serializable"] != true {
+                recorder.header(&known, header(&reply["header"]));
+            }
+            Some(answer(action, &reply))
+        }
         Ok(reply) if reply.status >= 500 => {
             let reason = reply.json()["message"].as_str().unwrap_or_default().to_owned();
             recorder.failed(&format!("{} {reason}", reply.status));
@@ -197,6 +205,14 @@ fn request(key: &str, action: &Action) -> (&'static str, Value) {
             let put = json!({"request_put": {"key": key, "value": encode(value.to_string())}});
             ("kv/txn", json!({"compare": [compare], "success": [put]}))
         }
+    }
+}
+
+fn header(header: &Value) -> Header {
+    Header {
+        member: id(&header["member_id"]),
+        term: id(&header["raft_term"]),
+        revision: number(&header["revision"]),
     }
 }
 

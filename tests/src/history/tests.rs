@@ -94,6 +94,21 @@ fn a_revision_that_does_not_rise_is_seen() {
     assert_eq!(verdict(&history), CheckResult::Illegal);
 }
 
+/// Checks a history that must fail: what is said, then the picture and the history that were kept.
+fn failure(recorder: &Recorder) -> (String, String, String) {
+    let check = std::panic::AssertUnwindSafe(|| recorder.check("what is bad"));
+    let failed = std::panic::catch_unwind(check).unwrap_err();
+    let said = failed.downcast_ref::<String>().expect("a message").clone();
+    let [picture, history] = ["picture: ", "history: "].map(|what| {
+        let rest = &said[said.find(what).expect("where it is") + what.len()..];
+        let path = rest.split(';').next().expect("a path");
+        let text = std::fs::read_to_string(path).expect("it was written");
+        std::fs::remove_file(path).expect("it was there");
+        text
+    });
+    (said, picture, history)
+}
+
 #[test]
 fn a_history_that_fails_is_kept_with_its_seed_and_a_picture() {
     let recorder = Recorder::new(4711);
@@ -101,14 +116,23 @@ fn a_history_that_fails_is_kept_with_its_seed_and_a_picture() {
         let step = Step { key: 0, action, answer };
         recorder.add(0, recorder.now(), step);
     }
-    let failed = std::panic::catch_unwind(|| recorder.check("a lost write")).unwrap_err();
-    let said = failed.downcast_ref::<String>().expect("a message");
+    let (said, picture, history) = failure(&recorder);
     assert!(said.contains("Illegal") && said.contains("seed: 4711"), "{said}");
-    for (what, contains) in [("picture: ", "k0 Put(1)"), ("history: ", "\"seed\": 4711")] {
-        let rest = &said[said.find(what).expect("where it is") + what.len()..];
-        let path = rest.split(';').next().expect("a path");
-        let text = std::fs::read_to_string(path).expect("it was written");
-        assert!(text.contains(contains), "{path}: {text}");
-        std::fs::remove_file(path).expect("it was there");
+    assert!(picture.contains("k0 Put(1)"), "{picture}");
+    assert!(history.contains("\"seed\": 4711"), "{history}");
+}
+
+#[test]
+fn an_old_header_fails_the_check() {
+    let recorder = Recorder::new(4712);
+    for revision in [9, 8] {
+        let header = Header {
+            member: 1,
+            term: 1,
+            revision,
+        };
+        recorder.header(&recorder.known(), header);
     }
+    let (said, _, _) = failure(&recorder);
+    assert!(said.contains("revision 8; 9 was known before it was asked"), "{said}");
 }
