@@ -181,13 +181,18 @@ impl Cluster {
             cluster.managed_place(&format!("n{index}"));
             cluster.start(index);
         }
-        let operator = cluster.operator();
-        operator.bootstrap(&cluster, 0).await;
-        for index in 1..count {
-            operator.join(&cluster, index).await;
-        }
-        cluster.ready().await;
+        cluster.taken_in().await;
         cluster
+    }
+
+    /// Makes a cluster of members that run and wait for the operator, answering when this returns.
+    pub(crate) async fn taken_in(&self) {
+        let operator = self.operator();
+        operator.bootstrap(self, 0).await;
+        for index in 1..self.members.len() {
+            operator.join(self, index).await;
+        }
+        self.ready().await;
     }
 
     /// Adds a place for a member, not running, without its command line.
@@ -216,8 +221,15 @@ impl Cluster {
     /// In a cluster without certificates.
     pub fn managed_place(&mut self, name: &str) -> usize {
         let index = self.place(name);
+        self.manage(index);
+        index
+    }
+
+    /// Gives the member at a place certificates, and the command line of one that waits for the operator.
+    pub(crate) fn manage(&mut self, index: usize) {
         let pki = self.pki.as_ref().expect("a managed cluster has certificates");
         let member = &mut self.members[index];
+        let name = &member.name;
         member.write_certificates(&pki.server(name), &pki.peer(name), &pki.clients.cert, &pki.peers.cert);
         member.write("identity", "cluster-id", &pki.cluster);
         member.arguments = member.common("https");
@@ -239,7 +251,6 @@ impl Cluster {
         member
             .arguments
             .extend(["--initial-cluster-state", "managed"].map(str::to_owned));
-        index
     }
 
     /// Starts a member's process.

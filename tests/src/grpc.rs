@@ -19,8 +19,17 @@ use crate::wait::SETTLE;
 /// # Panics
 /// When it cannot be made.
 pub async fn channel(cluster: &Cluster, index: usize) -> Channel {
+    endpoint(cluster, index).connect().await.expect("a member that listens")
+}
+
+/// As [`channel`], to be connected whenever it is used.
+///
+/// # Panics
+/// When the URL or the certificates are none.
+#[must_use]
+pub fn endpoint(cluster: &Cluster, index: usize) -> Endpoint {
     let endpoint = Endpoint::from_shared(cluster.url(index)).expect("a URL of ours");
-    let endpoint = match &cluster.pki {
+    match &cluster.pki {
         None => endpoint,
         Some(pki) => {
             let leaf = pki.application();
@@ -30,8 +39,7 @@ pub async fn channel(cluster: &Cluster, index: usize) -> Channel {
                 .domain_name("localhost");
             endpoint.tls_config(tls).expect("certificates of ours")
         }
-    };
-    endpoint.connect().await.expect("a member that listens")
+    }
 }
 
 /// A connection without TLS to whatever listens at `url`, made when it is first used; calls that have no

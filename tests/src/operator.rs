@@ -121,7 +121,7 @@ impl Operator {
         let body = json!({
             "id": status["member_id"],
             "name": member.name,
-            "peer_urls": [format!("https://127.0.0.1:{}", member.peer)],
+            "peer_urls": [format!("https://{}:{}", member.peer_address, member.peer)],
             "client_urls": [cluster.url(index)],
         });
         self.at_leader(cluster, Method::POST, "members", &body).await;

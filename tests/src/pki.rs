@@ -54,8 +54,14 @@ impl Authority {
     /// A leaf for 127.0.0.1 and localhost, with `uri` as its identity if there is one.
     #[must_use]
     pub fn leaf(&self, name: &str, uri: Option<String>, usage: Use) -> Leaf {
-        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let mut params = CertificateParams::new(names).expect("both names are valid");
+        self.leaf_at(&[], name, uri, usage)
+    }
+
+    /// As [`Authority::leaf`], for these addresses too.
+    fn leaf_at(&self, addresses: &[String], name: &str, uri: Option<String>, usage: Use) -> Leaf {
+        let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        names.extend_from_slice(addresses);
+        let mut params = CertificateParams::new(names).expect("all names are valid");
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(rand::random::<u64>() >> 1));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -89,13 +95,22 @@ pub struct Pki {
     pub peers: Authority,
     /// In every URI, as 16 hex digits.
     pub cluster: String,
+    /// Where members are found besides loopback.
+    addresses: Vec<String>,
 }
 
 impl Pki {
     /// New authorities for the cluster with this id.
     #[must_use]
     pub fn new(cluster_id: u64) -> Pki {
+        Pki::at(cluster_id, Vec::new())
+    }
+
+    /// As [`Pki::new`], for members that are found at these addresses.
+    #[must_use]
+    pub fn at(cluster_id: u64, addresses: Vec<String>) -> Pki {
         Pki {
+            addresses,
             clients: Authority::new("kvorum test clients"),
             peers: Authority::new("kvorum test peers"),
             cluster: format!("{cluster_id:016x}"),
@@ -105,14 +120,14 @@ impl Pki {
     /// What a member shows to clients.
     #[must_use]
     pub fn server(&self, member: &str) -> Leaf {
-        self.clients.leaf(member, None, Use::Server)
+        self.clients.leaf_at(&self.addresses, member, None, Use::Server)
     }
 
     /// What a member shows to members.
     #[must_use]
     pub fn peer(&self, member: &str) -> Leaf {
-        self.peers
-            .leaf(member, Some(format!("kvorum://{}/{member}", self.cluster)), Use::Peer)
+        let uri = format!("kvorum://{}/{member}", self.cluster);
+        self.peers.leaf_at(&self.addresses, member, Some(uri), Use::Peer)
     }
 
     /// What an ordinary program shows.

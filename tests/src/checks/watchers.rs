@@ -16,10 +16,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
 use tonic::Streaming;
+use tonic::transport::Endpoint;
 
 use super::watched::{Change, Told, Watched};
 use super::{Violation, Violations};
-use crate::grpc::plain;
 use crate::wait::{SETTLE, pause, until};
 
 /// How long opening a stream may take; a member whose time stands still never answers.
@@ -55,19 +55,19 @@ impl Shared {
 }
 
 impl Watchers {
-    /// Starts one watcher for each of `urls`.
+    /// Starts one watcher for each of the members' `endpoints`.
     #[must_use]
-    pub fn start(urls: &[String], seed: u64, violations: &Violations) -> Watchers {
+    pub fn start(endpoints: &[Endpoint], seed: u64, violations: &Violations) -> Watchers {
         let shared = Arc::new(Shared {
             watched: Mutex::default(),
             violations: violations.clone(),
             resumed: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
-        let tasks = (0..urls.len()).map(|number| {
+        let tasks = (0..endpoints.len()).map(|number| {
             let watcher = Watcher {
                 number,
-                urls: urls.to_vec(),
+                endpoints: endpoints.to_vec(),
                 random: StdRng::seed_from_u64(seed ^ number as u64),
                 shared: Arc::clone(&shared),
             };
@@ -108,7 +108,7 @@ impl Watchers {
 
 struct Watcher {
     number: usize,
-    urls: Vec<String>,
+    endpoints: Vec<Endpoint>,
     random: StdRng,
     shared: Arc<Shared>,
 }
@@ -117,21 +117,20 @@ impl Watcher {
     async fn run(mut self) {
         let mut at = self.number;
         while !self.shared.stops() {
-            if let Some(stream) = self.open(&self.urls[at]).await
+            if let Some(stream) = self.open(&self.endpoints[at]).await
                 && let Err(violation) = self.listen(stream).await
             {
-                let url = &self.urls[at];
-                let text = format!("{violation} (at {url})");
+                let text = format!("{violation} (at member {at})");
                 self.shared.violations.note::<()>("watch", Err(Violation(text)));
                 return;
             }
             self.shared.resumed.fetch_add(1, Ordering::Relaxed);
-            at = self.random.random_range(0..self.urls.len());
+            at = self.random.random_range(0..self.endpoints.len());
             pause(RETRY).await;
         }
     }
 
-    async fn open(&self, url: &str) -> Option<Streaming<WatchResponse>> {
+    async fn open(&self, endpoint: &Endpoint) -> Option<Streaming<WatchResponse>> {
         let create = WatchCreateRequest {
             key: vec![0].into(),
             range_end: vec![0].into(),
@@ -142,7 +141,7 @@ impl Watcher {
             request_union: Some(RequestUnion::CreateRequest(create)),
         };
         let requests = stream::iter([first]).chain(stream::pending());
-        let mut client = WatchClient::new(plain(url)).max_decoding_message_size(64 << 20);
+        let mut client = WatchClient::new(endpoint.connect_lazy()).max_decoding_message_size(64 << 20);
         let opened = tokio::time::timeout(OPEN, client.watch(requests)).await;
         Some(opened.ok()?.ok()?.into_inner())
     }

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::links::Links;
 use crate::cluster::Cluster;
+use crate::pki::Pki;
 
 /// Networks that may exist at once on a machine.
 const SLOTS: u32 = 64;
@@ -168,12 +169,6 @@ impl Network {
         format!("198.18.{}.{}", self.slot, 4 * member + 2)
     }
 
-    /// Where members find a member.
-    #[must_use]
-    pub fn peer_address(&self, member: usize) -> &str {
-        &self.addresses[member]
-    }
-
     /// The namespace that a member runs in.
     #[must_use]
     pub fn namespace(&self, member: usize) -> PathBuf {
@@ -227,21 +222,42 @@ impl Drop for Network {
 }
 
 impl Cluster {
-    /// `count` members in plain text that are to form a cluster by `--initial-cluster`, each in its namespace of
-    /// `network`, with a clock that can jump; none of them runs yet.
-    #[must_use]
-    pub fn founders_in(network: &Network, flags: &[&str]) -> Cluster {
+    /// `count` members in plain text, formed by `--initial-cluster`, each in its namespace of `network` and with a clock
+    /// that can jump; answering when this returns.
+    pub async fn plain_in(network: &Network) -> Cluster {
         let mut cluster = Cluster::empty(None);
+        cluster.settle(network);
+        cluster.found(&["--allow-insecure-listen"]);
         for index in 0..network.count {
-            cluster.place(&format!("n{index}"));
-            let member = &mut cluster.members[index];
+            cluster.start(index);
+        }
+        cluster.ready().await;
+        cluster
+    }
+
+    /// As [`Cluster::plain_in`], over TLS and made as the operator makes them.
+    pub async fn managed_in(network: &Network) -> Cluster {
+        let clients = (0..network.count).map(|member| network.client_address(member));
+        let addresses = clients.chain(network.addresses.iter().cloned()).collect();
+        let id = rand::random::<u64>() >> 1 | 1;
+        let mut cluster = Cluster::empty(Some(Pki::at(id, addresses)));
+        cluster.settle(network);
+        for index in 0..network.count {
+            cluster.manage(index);
+            cluster.start(index);
+        }
+        cluster.taken_in().await;
+        cluster
+    }
+
+    fn settle(&mut self, network: &Network) {
+        for index in 0..network.count {
+            self.place(&format!("n{index}"));
+            let member = &mut self.members[index];
             member.client_address = network.client_address(index);
-            member.peer_address = network.peer_address(index).to_owned();
+            member.peer_address.clone_from(&network.addresses[index]);
             member.namespace = Some(network.namespace(index));
             member.unsteady_clock();
         }
-        let flags = [&["--allow-insecure-listen"], flags].concat();
-        cluster.found(&flags);
-        cluster
     }
 }

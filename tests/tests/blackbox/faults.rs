@@ -22,6 +22,7 @@ use kvorum_tests::etcd::Etcd;
 use kvorum_tests::faults::act;
 use kvorum_tests::faults::nemesis::Nemesis;
 use kvorum_tests::faults::network::{self, Network};
+use kvorum_tests::grpc::endpoint;
 use kvorum_tests::history::Recorder;
 use kvorum_tests::seed;
 use kvorum_tests::workload::Workload;
@@ -48,16 +49,6 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// Fewer operations than this in a round prove nothing; a machine that is also compiling still does as many.
 const OPERATIONS_MIN: usize = 300;
-
-/// A cluster in a network of its own, answering.
-async fn started(network: &Network, members: usize) -> Cluster {
-    let mut cluster = Cluster::founders_in(network, &[]);
-    for index in 0..members {
-        cluster.start(index);
-    }
-    cluster.ready().await;
-    cluster
-}
 
 /// Every member, asked by somebody who waits no longer than `bound`.
 fn asked_within(cluster: &Cluster, bound: Duration) -> Vec<Etcd> {
@@ -137,7 +128,14 @@ impl Run<'_> {
     }
 }
 
-async fn under_faults(name: &str, members: usize) {
+/// Over TLS and as the operator makes it, or in plain text.
+#[derive(Clone, Copy)]
+enum Form {
+    Managed,
+    Plain,
+}
+
+async fn under_faults(name: &str, members: usize, form: Form) {
     if !network::possible() {
         return;
     }
@@ -147,10 +145,13 @@ async fn under_faults(name: &str, members: usize) {
     let mut left = seed::count("KVORUM_FAULTS", FAULTS);
     while left > 0 {
         let network = Network::new(members);
-        let cluster = started(&network, members).await;
+        let cluster = match form {
+            Form::Managed => Cluster::managed_in(&network).await,
+            Form::Plain => Cluster::plain_in(&network).await,
+        };
         let violations = Violations::default();
-        let urls: Vec<String> = (0..members).map(|index| cluster.url(index)).collect();
-        let watchers = Watchers::start(&urls, random.random(), &violations);
+        let endpoints: Vec<_> = (0..members).map(|index| endpoint(&cluster, index)).collect();
+        let watchers = Watchers::start(&endpoints, random.random(), &violations);
         let asking = Asking::start(&asked_within(&cluster, IMPATIENCE), &violations);
         let mut run = Run {
             name,
@@ -178,10 +179,10 @@ async fn under_faults(name: &str, members: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_members_under_every_fault() {
-    under_faults("faults of three", 3).await;
+    under_faults("faults of three", 3, Form::Plain).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_members_under_every_fault() {
-    under_faults("faults of five", 5).await;
+    under_faults("faults of five", 5, Form::Managed).await;
 }

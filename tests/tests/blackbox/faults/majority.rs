@@ -7,7 +7,7 @@ use kvorum_tests::faults::links::Links;
 use kvorum_tests::faults::network::{self, Network};
 use kvorum_tests::wait::until;
 
-use super::{IMPATIENCE, asked_within, started};
+use super::{IMPATIENCE, asked_within};
 
 /// How long a write may take to find its way. A few elections, on a machine that is also compiling.
 const WRITES_WITHIN: Duration = Duration::from_secs(15);
@@ -91,7 +91,7 @@ async fn a_majority_that_sees_itself_writes_on() {
         return;
     }
     let network = Network::new(3);
-    let cluster = started(&network, 3).await;
+    let cluster = Cluster::plain_in(&network).await;
     let cases = broken(0).len();
     for number in 0..cases {
         let leader = cluster.leader().await;

@@ -7,7 +7,7 @@ use kvorum_tests::faults::links::Links;
 use kvorum_tests::faults::network::{self, Network};
 use kvorum_tests::wait::{SETTLE, until};
 
-use super::{IMPATIENCE, asked_within, started};
+use super::{IMPATIENCE, asked_within};
 
 /// Namespaces that carry the names of a network.
 fn there(namespaces: &[PathBuf]) -> usize {
@@ -41,7 +41,7 @@ async fn a_leader_cut_off_both_ways_acknowledges_nothing_and_one_way_is_not_both
         return;
     }
     let network = Network::new(3);
-    let cluster = started(&network, 3).await;
+    let cluster = Cluster::plain_in(&network).await;
     let members = asked_within(&cluster, IMPATIENCE);
     members[0].put("key", "before").await.unwrap();
     let old = cluster.leader().await;
@@ -88,7 +88,7 @@ async fn a_clock_that_jumps_is_the_clock_of_one_member() {
         return;
     }
     let network = Network::new(3);
-    let mut cluster = started(&network, 3).await;
+    let mut cluster = Cluster::plain_in(&network).await;
     let now = year(&cluster, 0).await;
     cluster.members[1].jump(10 * 366 * 86_400_000);
     until("the member to see its clock", SETTLE, || async {

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use kvorum_tests::cluster::Cluster;
 use kvorum_tests::faults::links::Links;
 use kvorum_tests::faults::network::{self, Network};
 use kvorum_tests::seed;
 use kvorum_tests::wait::{SETTLE, until};
 use kvorum_tests::workload::Workload;
 
-use super::{IMPATIENCE, asked_within, started};
+use super::{IMPATIENCE, asked_within};
 
 /// Few, because a search that finds no order tries them all, and whoever asks the old leader to write never hears whether
 /// it did.
@@ -24,7 +25,7 @@ async fn reads_without_a_quorum_are_found_out() {
     }
     let (_, seed) = seed::generator("stale reads");
     let network = Network::new(3);
-    let cluster = started(&network, 3).await;
+    let cluster = Cluster::plain_in(&network).await;
     let members = asked_within(&cluster, IMPATIENCE);
     let load = Workload::start_careless(&members, CLIENTS, KEYS, seed);
     let old = cluster.leader().await;
