@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use openraft::OptionalSend;
 use openraft::alias::{SnapshotOf, VoteOf};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -39,8 +40,9 @@ use super::{MemberNode, Types};
 const REQUESTS_PER_FLUSH_MAX: usize = 64;
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 const READ_BUFFER_BYTES: usize = 64 << 10;
-/// Between two dials for questions when the first failed. Every linearizable read asks for a heartbeat, so without a pause
-/// a dead member would be dialled as often as the others are read; with it, it is found again within a heartbeat.
+/// Between two dials when the first failed. Every linearizable read asks for a heartbeat, so without a pause a dead member
+/// would be dialled as often as the others are read; with it, it is found again within a heartbeat. For entries too: while
+/// the leader waits, a member that is back makes its readers wait.
 const DIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// A question on a `Call` connection.
@@ -222,6 +224,10 @@ type AppendResults<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCErro
 
 impl RaftNetworkV2<Types> for Link {
     type SnapshotData = SnapshotFile;
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(iter::repeat(DIAL_PAUSE)))
+    }
 
     async fn append_entries(
         &mut self,
@@ -474,5 +480,13 @@ mod tests {
         );
         assert!(dials > 1, "it is tried again");
         assert!(u128::from(dials) <= pauses + 1, "{dials} dials in {pauses} pauses");
+    }
+
+    #[tokio::test]
+    async fn a_member_that_was_away_for_long_is_not_left_waiting() {
+        let dialler = Arc::new(Dialler::new(Arc::new(PeerTransport::Plain), 1, 1));
+        let link = Link::new(dialler, 2, MemberNode::default(), Purpose::General);
+        let pauses = link.backoff().expect("openraft's own pauses grow to seconds");
+        assert_eq!(pauses.take(1_000).max(), Some(DIAL_PAUSE));
     }
 }
