@@ -21,6 +21,7 @@ pub mod auth;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod duration;
 pub mod fatal;
 pub mod grpc;

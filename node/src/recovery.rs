@@ -21,6 +21,7 @@ use kvorum_store::engine::Engine;
 use kvorum_store::{OpenError, Store};
 use thiserror::Error;
 
+use crate::disk;
 use crate::fatal;
 use crate::identity::{self, Identity, IdentityError};
 use crate::raft::log_store::LogStore;
@@ -40,6 +41,9 @@ pub(crate) const ENGINE: &str = "engine";
 /// What to do about a disk that cannot be recovered.
 pub(crate) const NEXT_STEP: &str = "Nothing that counts was changed. Remove this member and let it join again with an \
                                     empty disk, or restore from a snapshot";
+
+/// Bytes that must be free before a start touches anything: what the engine needs to be opened, and the log.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
 
 /// The recovered parts of a member.
 pub struct Recovered {
@@ -110,6 +114,35 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// Whether it is for want of room on the disk, which may come back.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Log(kvorum_wal::OpenError::Io(failure)) => disk::is_full(&failure.source),
+            Self::Engine(error) => error.is_full(),
+            Self::Io { source, .. } => disk::is_full(source),
+            Self::Log(_)
+            | Self::Store { .. }
+            | Self::Snapshot { .. }
+            | Self::SnapshotMissing { .. }
+            | Self::Contradiction { .. }
+            | Self::Identity(_) => false,
+        }
+    }
+}
+
+/// Finds out whether there is room for a start.
+///
+/// # Errors
+/// There is none, or the folder cannot be written.
+pub fn demand_room(data_dir: &Path) -> Result<(), RecoveryError> {
+    disk::try_room(data_dir, ROOM_BYTES_MIN).map_err(|source| RecoveryError::Io {
+        path: data_dir.to_owned(),
+        source,
+    })
+}
+
 /// Recovers what lies in `data_dir` of the member with this identity; a new member finds nothing and starts empty.
 ///
 /// # Errors
@@ -140,7 +173,10 @@ pub fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, Recove
     let (engine, trust) = SledEngine::open(&engine_dir, log_id)?;
     let engine = Arc::new(engine);
     let (store, rebuilt) = disk.store(&engine, &engine_dir, trust.is_ok())?;
-    engine.vouch().map_err(at(&engine_dir))?;
+    match engine.vouch() {
+        Err(error) if disk::is_full(&error) => tracing::warn!("the engine will be rebuilt at the next start: {error}"),
+        vouched => vouched.map_err(at(&engine_dir))?,
+    }
     let engine_said = trust
         .as_ref()
         .map_or_else(ToString::to_string, |believed| format!("{believed:?}"));

@@ -17,6 +17,7 @@ pub mod caller;
 pub mod compactor;
 mod comparison;
 pub mod counts;
+pub mod disk;
 pub mod election;
 pub mod kv;
 pub mod leader_watch;
@@ -64,6 +65,7 @@ use crate::watch::Switchboard;
 pub use admin::AdminError;
 pub use caller::Caller;
 use counts::Counts;
+use disk::Disk;
 pub use leader_watch::LeaderWatch;
 pub use options::{Founder, Options};
 pub use start::StartError;
@@ -97,6 +99,7 @@ struct Inner {
     believer: Believer,
     /// Bytes of keys and history beyond which writes are refused.
     quota_bytes: Option<u64>,
+    disk: Disk,
     /// Whether the operator alone changes the members.
     managed: bool,
     counts: Arc<Counts>,
@@ -219,6 +222,7 @@ impl Service {
     /// Stops consensus, writes what the engine still lacks, marks it clean and closes the log.
     pub async fn shutdown(&self) {
         let node = &self.inner.node;
+        node.engine.give_up();
         if let Err(error) = node.raft.shutdown().await {
             tracing::warn!("consensus did not stop in order: {error}");
         }

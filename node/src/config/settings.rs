@@ -115,6 +115,9 @@ pub struct Settings {
         allow_negative_numbers = true
     )]
     pub quota_backend_bytes: Option<i64>,
+    /// Bytes of free disk below which writes are refused; 0 for none [default: a twentieth of the volume, 32 to 256 MiB].
+    #[arg(long, env = "KVORUM_DISK_RESERVE_BYTES", value_name = "BYTES")]
+    pub disk_reserve_bytes: Option<u64>,
     /// What --auto-compaction-retention counts: periodic or revision [default: periodic].
     #[arg(long, env = "KVORUM_AUTO_COMPACTION_MODE", value_name = "MODE")]
     pub auto_compaction_mode: Option<String>,
@@ -202,6 +205,7 @@ impl Settings {
                 .watch_progress_notify_interval
                 .or(lower.watch_progress_notify_interval),
             quota_backend_bytes: self.quota_backend_bytes.or(lower.quota_backend_bytes),
+            disk_reserve_bytes: self.disk_reserve_bytes.or(lower.disk_reserve_bytes),
             auto_compaction_mode: self.auto_compaction_mode.or(lower.auto_compaction_mode),
             auto_compaction_retention: self.auto_compaction_retention.or(lower.auto_compaction_retention),
             log_format: self.log_format.or(lower.log_format),

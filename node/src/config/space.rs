@@ -1,4 +1,5 @@
-//! `--quota-backend-bytes`, `--auto-compaction-mode` and `--auto-compaction-retention`: how much is kept.
+//! `--quota-backend-bytes`, `--disk-reserve-bytes`, `--auto-compaction-mode` and `--auto-compaction-retention`: how much
+//! is kept.
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ const QUOTA_BYTES_DEFAULT: u64 = 2 << 30;
 pub struct Space {
     /// Bytes of keys and history beyond which writes are refused; `None` for no bound.
     pub quota_bytes: Option<u64>,
+    /// Bytes of free disk below which writes are refused; `None` for what suits the volume.
+    pub disk_reserve_bytes: Option<u64>,
     /// How much history is kept.
     pub retention: Retention,
 }
@@ -26,6 +29,7 @@ pub(super) fn space(settings: &Settings) -> Result<Space, ConfigError> {
     };
     Ok(Space {
         quota_bytes,
+        disk_reserve_bytes: settings.disk_reserve_bytes,
         retention: retention(settings)?,
     })
 }

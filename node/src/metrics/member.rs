@@ -8,8 +8,10 @@ use kvorum_store::watch::Counts as Watches;
 use kvorum_wal::{SYNC_BUCKETS, SyncHistogram};
 
 use super::text::{Distribution, Page};
+use crate::disk::Volume;
 use crate::service::Stats;
 use crate::service::counts::Counts;
+use crate::service::disk::DiskStats;
 
 /// Writes them all. Taken apart without a rest, so that a new number is not forgotten here.
 pub fn write(page: &mut Page, stats: &Stats) {
@@ -30,6 +32,7 @@ pub fn write(page: &mut Page, stats: &Stats) {
         leases,
         record_bytes,
         quota_bytes,
+        disk,
         alarms,
         counts,
         others,
@@ -64,6 +67,7 @@ pub fn write(page: &mut Page, stats: &Stats) {
     )
     .value(engine_bytes);
     space(page, *record_bytes, *quota_bytes, alarms);
+    room(page, disk);
     work(page, counts);
     peers.write(page, others);
     history(page, *keys, *revision, *compact_revision);
@@ -121,6 +125,33 @@ fn space(page: &mut Page, record_bytes: u64, quota_bytes: Option<u64>, alarms: &
         let (id, kind) = (format!("{:x}", alarm.member_id), alarm.alarm());
         standing = standing.with(&[("server_id", &id), ("alarm_type", kind.as_str_name())], 1);
     }
+}
+
+fn room(page: &mut Page, disk: &DiskStats) {
+    let DiskStats {
+        volume,
+        reserve_bytes,
+        scarce,
+    } = disk;
+    if let Some(Volume { total, free }) = volume {
+        page.gauge("kvorum_disk_total_bytes", "Size of the volume of the data directory.")
+            .value(total);
+        page.gauge(
+            "kvorum_disk_free_bytes",
+            "Bytes that this member may still take of the volume of the data directory.",
+        )
+        .value(free);
+    }
+    page.gauge(
+        "kvorum_disk_reserve_bytes",
+        "Bytes of free disk below which writes are refused.",
+    )
+    .value(reserve_bytes);
+    page.gauge(
+        "kvorum_disk_full",
+        "Whether writes are refused for want of room on this member's disk. 1 if so.",
+    )
+    .value(u8::from(*scarce));
 }
 
 fn work(page: &mut Page, counts: &Counts) {

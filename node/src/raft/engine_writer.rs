@@ -1,14 +1,16 @@
 //! The thread that carries applied state to the engine, behind the answers to clients.
 //!
 //! Must keep true: batches reach the engine in the order they were applied, each with the position it brings the engine
-//! to; an engine that fails ends the process; what waits is bounded ([`PENDING_BYTES_MAX`]), since a slow engine must
-//! slow the writers down rather than fill the memory.
+//! to; an engine that fails ends the process (one that has no room on the disk waits for it); what waits is bounded
+//! ([`PENDING_BYTES_MAX`]), since a slow engine must slow the writers down rather than fill the memory.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use kvorum_store::Store;
+use kvorum_store::engine::EngineError;
 
 use crate::fatal;
 use crate::service::counts::Counts;
@@ -51,6 +53,12 @@ impl EngineWriter {
         self.wish(Wish::Write);
     }
 
+    /// Whether the thread still writes: it ends early where there is no room on the disk and the process is being stopped.
+    pub fn writes(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Writes what is left and ends the thread.
     pub fn stop(&self) {
         self.wish(Wish::Stop);
@@ -84,20 +92,28 @@ fn run(store: &Mutex<Store>, signal: &(Mutex<Wish>, Condvar), counts: &Counts) {
             }
             taken
         };
-        drain(store, counts);
-        if wish == Wish::Stop {
+        if drain(store, counts).is_break() || wish == Wish::Stop {
             return;
         }
     }
 }
 
-fn drain(store: &Mutex<Store>, counts: &Counts) {
+/// Writes what is there; breaks where nothing more will be written.
+fn drain(store: &Mutex<Store>, counts: &Counts) -> ControlFlow<()> {
     loop {
         let writes = store.lock().unwrap_or_else(PoisonError::into_inner).take_writes();
-        let Some(writes) = writes else { return };
+        let Some(writes) = writes else {
+            return ControlFlow::Continue(());
+        };
         let begun = Instant::now();
-        if let Err(error) = writes.commit() {
-            fatal::die(format_args!("the engine failed: {}", in_full(&error)));
+        match writes.commit() {
+            Ok(()) => {}
+            // The process is being stopped: the log has what the engine lacks.
+            Err(error @ EngineError::NoRoom { .. }) => {
+                tracing::warn!("the engine lacks what was applied last: {}", in_full(&error));
+                return ControlFlow::Break(());
+            }
+            Err(error) => fatal::die(format_args!("the engine failed: {}", in_full(&error))),
         }
         counts.engine_commits.add(begun.elapsed());
     }

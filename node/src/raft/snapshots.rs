@@ -16,6 +16,7 @@ use kvorum_store::snapshot::{SnapshotError, Summary};
 use openraft::alias::SnapshotMetaOf;
 
 use super::{EntryId, StoredMembership, Types, entry_id};
+use crate::disk;
 use crate::recovery::evidence::words;
 
 const SUFFIX: &str = "snap";
@@ -24,6 +25,9 @@ const TEMPORARY: &str = "tmp";
 const EMPTY: &str = "empty";
 /// Large writes keep the system calls few; memory is bounded by it.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes that a snapshot leaves free: the log's next segment is half a step away.
+const SPARE_BYTES: u64 = 32 << 20;
 
 /// Position and membership of a snapshot.
 pub type Meta = SnapshotMetaOf<Types>;
@@ -126,11 +130,27 @@ impl SnapshotDir {
     /// What the file system or the engine says.
     pub fn write(&self, id: Option<EntryId>, view: &kvorum_store::View) -> io::Result<SnapshotFile> {
         let (path, file) = self.temporary()?;
-        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
-        kvorum_store::snapshot::write(view, &mut writer).map_err(io::Error::other)?;
-        io::Write::flush(&mut writer)?;
-        drop(writer);
-        self.keep(id, &path, &file)
+        let written = write_to(&file, view).and_then(|()| self.keep(id, &path, &file));
+        if written.is_err() {
+            // Only to give the room back: what stays is removed when the folder is opened next.
+            let _ = fs::remove_file(&path);
+        }
+        written
+    }
+
+    /// Whether there is room for a snapshot of about `bytes`, with some to spare: the last room on a disk is the log's.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn demand_room(&self, bytes: u64) -> io::Result<()> {
+        let needed = bytes.saturating_add(SPARE_BYTES);
+        match disk::volume(&self.dir) {
+            Some(volume) if volume.free < needed => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("{} bytes are free, and about {needed} are needed", volume.free),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Gives a whole temporary file its name, durably, and removes older snapshots.
@@ -149,6 +169,15 @@ impl SnapshotDir {
         }
         SnapshotFile::open(path)
     }
+}
+
+fn write_to(file: &File, view: &kvorum_store::View) -> io::Result<()> {
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
+    kvorum_store::snapshot::write(view, &mut writer).map_err(|error| match error {
+        SnapshotError::Stream(error) => error,
+        other => io::Error::other(other),
+    })?;
+    io::Write::flush(&mut writer)
 }
 
 /// The snapshots in `dir` and the positions in their names; none where there is no such directory.

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
@@ -23,6 +23,7 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 
 use crate::auth::simple::SimpleTokens;
+use crate::disk;
 use crate::service::counts::Counts;
 
 use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
@@ -33,6 +34,9 @@ use crate::watch::Feed;
 
 /// Entries applied under one lock and published together: enough to share the cost, few enough to answer soon.
 const APPLY_BATCH_MAX: usize = 512;
+
+/// How long after a snapshot for which there was no room the next is tried.
+const SNAPSHOT_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// The state machine. Clones share the store.
 #[derive(Clone)]
@@ -176,11 +180,23 @@ impl StateMachine {
 
     /// Waits until the engine is not too far behind.
     async fn wait_for_engine(&self) {
-        while self.reader.pending_bytes() > PENDING_BYTES_MAX {
+        while self.reader.pending_bytes() > PENDING_BYTES_MAX && self.engine.writes() {
             self.engine.wake();
             // The engine has no async signal; a millisecond is far below what a write of 128 MiB takes.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
+    }
+
+    /// Writes a snapshot of what is published now.
+    fn snapshot_now(&self) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+        let view = self.reader.view();
+        let (last, membership) = position_of(&view)?;
+        self.snapshots.demand_room(self.reader.bytes())?;
+        let snapshot = self.snapshots.write(last, &view)?;
+        Ok(SnapshotOf::<Types, SnapshotFile> {
+            meta: snapshots::meta(last, membership),
+            snapshot,
+        })
     }
 
     fn position(&self) -> io::Result<(Option<EntryId>, StoredMembership)> {
@@ -268,18 +284,21 @@ impl RaftSnapshotBuilder<Types> for StateMachine {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let view = this.reader.view();
-            let (last, membership) = position_of(&view)?;
-
-            let snapshot = this.snapshots.write(last, &view)?;
-            Ok(SnapshotOf::<Types, SnapshotFile> {
-                meta: snapshots::meta(last, membership),
-                snapshot,
-            })
-        })
-        .await
-        .map_err(io::Error::other)?
+        let mut said = false;
+        loop {
+            let this = self.clone();
+            let built = tokio::task::spawn_blocking(move || this.snapshot_now());
+            match built.await.map_err(io::Error::other)? {
+                // Consensus would take it for the end. Until there is room the log grows, as far as it can.
+                Err(error) if disk::is_full(&error) => {
+                    if !said {
+                        tracing::warn!("no room for a snapshot: {error}. It is tried again until there is");
+                        said = true;
+                    }
+                    tokio::time::sleep(SNAPSHOT_RETRY_TIME).await;
+                }
+                built => return built,
+            }
+        }
     }
 }

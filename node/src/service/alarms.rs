@@ -1,7 +1,8 @@
 //! Alarms and the quota that raises one of them.
 //!
 //! Must keep true: what needs room is refused before it is proposed once the quota is used up, and the alarm that
-//! follows refuses it on every member until somebody clears it; what makes room is never refused for want of it.
+//! follows refuses it on every member until somebody clears it; what makes room is never refused for want of it. The
+//! alarm of a full disk is another file's (`disk`).
 //!
 //! The quota counts the bytes of keys and of their history (`Reader::bytes`), not those of the engine's files: then
 //! deleting and compacting makes room at once, and every member comes to the same figure.
@@ -75,15 +76,19 @@ impl Service {
         }
     }
 
-    /// Refuses a command that would not fit into the quota, and raises the alarm.
+    /// Refuses a command for which there is no room: on the disk, whose watch raises the alarm (`disk`), or in the quota, and
+    /// then raises it.
     ///
     /// # Errors
     /// There is no room.
     pub(super) async fn demand_room(&self, command: &Command) -> Result<(), Refusal> {
+        let needed = bytes_needed(command);
+        if needed > 0 && self.inner.disk.is_scarce() {
+            return Err(Refusal::NoSpace);
+        }
         let Some(quota) = self.inner.quota_bytes else {
             return Ok(());
         };
-        let needed = bytes_needed(command);
         if needed == 0 || self.inner.node.reader.bytes().saturating_add(needed) < quota {
             return Ok(());
         }

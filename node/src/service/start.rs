@@ -1,7 +1,7 @@
 //! Starting a member: recover, join consensus, keep an eye on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compactor::Retention;
 use super::counts::Counts;
+use super::disk::{self, Disk};
 use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch};
 use crate::auth::simple::SimpleTokens;
 use crate::fatal;
@@ -25,12 +26,16 @@ use crate::raft::state_machine::StateMachine;
 use crate::raft::{MemberNode, Raft, leadership, read_index, settings};
 use crate::recovery::{self, Recovered, RecoveryError};
 use crate::sled_engine::SledEngine;
+use crate::telemetry::in_full;
 use crate::watch::{Feed, Switchboard};
 
 /// How often the size of the log is compared with the size of the state.
 const SNAPSHOT_CHECK_TIME: Duration = Duration::from_secs(5);
 /// Log written since the last snapshot below which none is taken, however small the state is.
 const SNAPSHOT_LOG_BYTES_MIN: u64 = 128 << 20;
+
+/// How often a start that waits for room on the disk looks for it.
+const ROOM_LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// Why a member did not start.
 #[derive(Debug, Error)]
@@ -111,7 +116,7 @@ impl Service {
             feed,
             time_line,
             counts,
-        } = Applying::new(recover(data_dir, identity.clone()).await?, believer.simple_tokens());
+        } = Applying::new(recover(&data_dir, &identity).await?, believer.simple_tokens());
         let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
         let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
         let network = Network::new(Arc::clone(&dialler));
@@ -148,6 +153,7 @@ impl Service {
                 stopping: CancellationToken::new(),
                 believer,
                 quota_bytes: space.quota_bytes,
+                disk: Disk::new(data_dir, space.disk_reserve_bytes),
                 managed,
                 counts,
                 node,
@@ -155,7 +161,6 @@ impl Service {
         };
         service.spawn_tasks(rounds, renewing, space.retention);
         service.found(founders).await?;
-        tokio::spawn(service.clone().publish_client_urls());
         Ok(service)
     }
 
@@ -170,6 +175,8 @@ impl Service {
         tokio::spawn(clock::follow(self.clone()));
         tokio::spawn(end_with_consensus(self.inner.node.raft.clone()));
         tokio::spawn(take_snapshots(self.clone()));
+        tokio::spawn(disk::watch(self.clone()));
+        tokio::spawn(self.clone().publish_client_urls());
     }
 
     /// Forms the cluster with all founders, where it was not formed before.
@@ -194,13 +201,33 @@ impl Service {
     }
 }
 
-/// Recovers the disk, which takes as long as it takes, on a thread of its own.
-async fn recover(data_dir: PathBuf, identity: Identity) -> Result<Recovered, StartError> {
-    let recovering = tokio::task::spawn_blocking(move || recovery::recover(&data_dir, &identity));
-    let recovered = recovering
-        .await
-        .map_err(|error| StartError::Consensus(error.to_string()))?;
-    Ok(recovered?)
+/// Recovers the disk, which takes as long as it takes, on a thread of its own. Nothing is touched on a full disk: there is
+/// nothing to do but to wait for room.
+async fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, StartError> {
+    let mut said = false;
+    loop {
+        let (dir, identity) = (data_dir.to_owned(), identity.clone());
+        let recovering = tokio::task::spawn_blocking(move || {
+            recovery::demand_room(&dir)?;
+            recovery::recover(&dir, &identity)
+        });
+        let recovered = recovering
+            .await
+            .map_err(|error| StartError::Consensus(error.to_string()))?;
+        match recovered {
+            Err(error) if error.is_full() => {
+                if !said {
+                    tracing::error!(
+                        "no room on the disk: {}. The start waits until there is",
+                        in_full(&error)
+                    );
+                    said = true;
+                }
+                tokio::time::sleep(ROOM_LOOK_TIME).await;
+            }
+            recovered => return Ok(recovered?),
+        }
+    }
 }
 
 /// A member whose consensus met a fatal error must not linger: it ends the process.

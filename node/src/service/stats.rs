@@ -7,6 +7,7 @@ use kvorum_api::etcdserverpb::AlarmMember;
 
 use super::Service;
 use super::counts::Counts;
+use super::disk::DiskStats;
 use super::status::committed_index;
 use crate::grpc::counted::Calls;
 use crate::raft::peer_counts::PeerCounts;
@@ -46,6 +47,8 @@ pub struct Stats {
     pub record_bytes: u64,
     /// Bytes of those beyond which writes are refused.
     pub quota_bytes: Option<u64>,
+    /// Room on the disk.
+    pub disk: DiskStats,
     /// The alarms that stand.
     pub alarms: Vec<AlarmMember>,
     /// What the process counted.
@@ -89,6 +92,7 @@ impl Service {
             leases: node.reader.leases(),
             record_bytes: node.reader.bytes(),
             quota_bytes: self.inner.quota_bytes,
+            disk: self.inner.disk.stats(),
             alarms: self.alarms(),
             counts: Arc::clone(&self.inner.counts),
             others,

@@ -1,7 +1,8 @@
 //! Alarms: conditions that stop writes on every member until somebody clears them.
 //!
 //! Must keep true: while `NOSPACE` stands nothing that needs room is carried out, but everything that makes room is;
-//! while `CORRUPT` stands no key changes. An alarm never clears itself.
+//! while `CORRUPT` stands no key changes. No alarm clears itself but that of a member's disk: the member that raised it
+//! for want of room clears it when there is room again. To those who ask it is that member's `NOSPACE`, as the quota's is.
 
 use crate::command::Command;
 use crate::engine::EngineError;
@@ -13,26 +14,28 @@ use kvorum_api::etcdserverpb::request_op::Request;
 use kvorum_api::etcdserverpb::{AlarmMember, AlarmRequest, AlarmResponse, AlarmType, RequestOp, TxnRequest};
 use std::collections::BTreeSet;
 
+/// Kept apart from the kinds that clients name, so that the member knows its own again, whatever happened in between.
+const DISK: i32 = 64;
+
 /// The alarms that stand: kind and member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alarms(BTreeSet<(i32, u64)>);
 
 impl Alarms {
     pub(crate) fn stands(&self, kind: AlarmType) -> bool {
-        self.of(kind).next().is_some()
+        !self.list(kind).is_empty()
+    }
+
+    /// Whether a member has said that its disk is full.
+    pub(crate) fn is_disk_full(&self, member_id: u64) -> bool {
+        self.0.contains(&(DISK, member_id))
     }
 
     /// The alarms of a kind, or all of them.
     pub(crate) fn list(&self, kind: AlarmType) -> Vec<AlarmMember> {
-        match kind {
-            AlarmType::None => self.0.iter().copied().map(member).collect(),
-            AlarmType::Nospace | AlarmType::Corrupt => self.of(kind).map(member).collect(),
-        }
-    }
-
-    fn of(&self, kind: AlarmType) -> impl Iterator<Item = (i32, u64)> {
-        let kind = i32::from(kind);
-        self.0.range((kind, 0)..=(kind, u64::MAX)).copied()
+        let standing: BTreeSet<(i32, u64)> = self.0.iter().map(|&(kind, member)| (named(kind), member)).collect();
+        let asked = |(own, _): &(i32, u64)| kind == AlarmType::None || *own == i32::from(kind);
+        standing.into_iter().filter(asked).map(member).collect()
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = Vec<u8>> {
@@ -48,8 +51,8 @@ impl Alarms {
         Ok(())
     }
 
-    /// Raises or clears an alarm; answers what the engine must be told, if anything changed.
-    pub(crate) fn apply(&mut self, request: &AlarmRequest, revision: i64) -> (AlarmResponse, Option<AlarmChange>) {
+    /// Raises or clears an alarm; answers what the engine must be told.
+    pub(crate) fn apply(&mut self, request: &AlarmRequest, revision: i64) -> (AlarmResponse, Vec<AlarmChange>) {
         let mut response = AlarmResponse {
             header: header(revision),
             alarms: Vec::new(),
@@ -57,22 +60,51 @@ impl Alarms {
         let entry = (request.alarm, request.member_id);
         // What is no kind of alarm cannot stand.
         let kind = AlarmType::try_from(request.alarm).unwrap_or(AlarmType::None);
-        let changed = match AlarmAction::try_from(request.action) {
+        let changes = match AlarmAction::try_from(request.action) {
             Ok(AlarmAction::Activate) if kind != AlarmType::None => {
                 response.alarms.push(member(entry));
-                self.0.insert(entry).then_some(AlarmChange::Raised)
+                self.raise(entry)
             }
-            Ok(AlarmAction::Deactivate) if self.0.remove(&entry) => {
-                response.alarms.push(member(entry));
-                Some(AlarmChange::Cleared)
+            Ok(AlarmAction::Deactivate) if kind != AlarmType::None => {
+                let mut changes = self.clear(entry);
+                if kind == AlarmType::Nospace {
+                    changes.append(&mut self.clear((DISK, request.member_id)));
+                }
+                if !changes.is_empty() {
+                    response.alarms.push(member(entry));
+                }
+                changes
             }
             Ok(AlarmAction::Get) => {
                 response.alarms = self.list(kind);
-                None
+                Vec::new()
             }
-            Ok(AlarmAction::Activate | AlarmAction::Deactivate) | Err(_) => None,
+            Ok(AlarmAction::Activate | AlarmAction::Deactivate) | Err(_) => Vec::new(),
         };
-        (response, changed)
+        (response, changes)
+    }
+
+    /// Raises or clears the alarm of a member's disk; answers what the engine must be told.
+    pub(crate) fn disk(&mut self, member_id: u64, full: bool, revision: i64) -> (AlarmResponse, Vec<AlarmChange>) {
+        let entry = (DISK, member_id);
+        let response = AlarmResponse {
+            header: header(revision),
+            alarms: vec![member((named(DISK), member_id))],
+        };
+        let changes = if full { self.raise(entry) } else { self.clear(entry) };
+        (response, changes)
+    }
+
+    fn raise(&mut self, (kind, member_id): (i32, u64)) -> Vec<AlarmChange> {
+        let raised = self.0.insert((kind, member_id));
+        let change = raised.then(|| AlarmChange::Raised(key(kind, member_id)));
+        change.into_iter().collect()
+    }
+
+    fn clear(&mut self, (kind, member_id): (i32, u64)) -> Vec<AlarmChange> {
+        let cleared = self.0.remove(&(kind, member_id));
+        let change = cleared.then(|| AlarmChange::Cleared(key(kind, member_id)));
+        change.into_iter().collect()
     }
 
     /// Refuses a command that must not be carried out while these alarms stand.
@@ -88,7 +120,11 @@ impl Alarms {
             | Command::LeaseGrant { .. }
             | Command::LeaseRevoke { .. }
             | Command::LeaseExpire { .. } => true,
-            Command::LeaseCheckpoint { .. } | Command::Fence { .. } | Command::Auth(_) | Command::Alarm(_) => false,
+            Command::LeaseCheckpoint { .. }
+            | Command::Fence { .. }
+            | Command::Auth(_)
+            | Command::Alarm(_)
+            | Command::Disk { .. } => false,
             Command::As { command, .. } => return self.check(command),
         };
         if changes_keys && self.stands(AlarmType::Corrupt) {
@@ -101,15 +137,23 @@ impl Alarms {
     }
 }
 
-/// What an alarm request changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What changed, with the engine's key of the alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AlarmChange {
-    Raised,
-    Cleared,
+    Raised(Vec<u8>),
+    Cleared(Vec<u8>),
+}
+
+/// The name by which clients know a kind.
+fn named(kind: i32) -> i32 {
+    match kind {
+        DISK => AlarmType::Nospace.into(),
+        kind => kind,
+    }
 }
 
 /// The engine's key of an alarm: kinds are small numbers.
-pub(crate) fn key(kind: i32, member_id: u64) -> Vec<u8> {
+fn key(kind: i32, member_id: u64) -> Vec<u8> {
     let kind = u8::try_from(kind).unwrap_or(u8::MAX);
     [&[ALARMS.start[0], kind], &member_id.to_be_bytes()[..]].concat()
 }
@@ -136,7 +180,8 @@ pub fn bytes_needed(command: &Command) -> u64 {
         | Command::LeaseCheckpoint { .. }
         | Command::Fence { .. }
         | Command::Auth(_)
-        | Command::Alarm(_) => 0,
+        | Command::Alarm(_)
+        | Command::Disk { .. } => 0,
     }
 }
 

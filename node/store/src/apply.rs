@@ -118,6 +118,7 @@ impl Store {
             &Command::Fence { epoch } => (Ok(self.fence(epoch)), Vec::new()),
             Command::Auth(command) => return (self.auth(at, command).map_err(Stop::Refused), Vec::new()),
             Command::Alarm(request) => (Ok(self.alarm(request)), Vec::new()),
+            &Command::Disk { member_id, full } => (Ok(self.disk(member_id, full)), Vec::new()),
             Command::As { .. } => unreachable!("a command has one mark at most, and it was taken off"),
         };
         let done = answer.map(|response| Done { response, tokens: None });
@@ -141,10 +142,15 @@ impl Store {
 
     fn alarm(&mut self, request: &AlarmRequest) -> Response {
         let revision = self.state.revision;
-        let (response, change) = Arc::make_mut(&mut self.state.alarms).apply(request, revision);
-        if let Some(change) = change {
-            self.stage_alarm(request.alarm, request.member_id, change);
-        }
+        let (response, changes) = Arc::make_mut(&mut self.state.alarms).apply(request, revision);
+        self.stage_alarms(&changes);
+        Response::Alarm(response)
+    }
+
+    fn disk(&mut self, member_id: u64, full: bool) -> Response {
+        let revision = self.state.revision;
+        let (response, changes) = Arc::make_mut(&mut self.state.alarms).disk(member_id, full, revision);
+        self.stage_alarms(&changes);
         Response::Alarm(response)
     }
 

@@ -28,6 +28,7 @@ const FENCE: u8 = 8;
 const LEASE_EXPIRE: u8 = 9;
 const AS: u8 = 31;
 const ALARM: u8 = 32;
+const DISK: u8 = 33;
 
 /// One replicated command.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +79,13 @@ pub enum Command {
     Auth(AuthCommand),
     /// Raises or clears an alarm.
     Alarm(AlarmRequest),
+    /// A member says of its own disk that there is no room left, or room again.
+    Disk {
+        /// The member.
+        member_id: u64,
+        /// Whether there is no room.
+        full: bool,
+    },
     /// A command with somebody behind it. Only one deep.
     As {
         /// Who gives the command.
@@ -134,6 +142,14 @@ struct LeaseExpire {
 struct Fence {
     #[prost(uint64, tag = "1")]
     epoch: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Disk {
+    #[prost(uint64, tag = "1")]
+    member_id: u64,
+    #[prost(bool, tag = "2")]
+    full: bool,
 }
 
 /// Why bytes are not a command. The member must stop: it can no longer follow the log.
@@ -207,6 +223,7 @@ impl Command {
                 out.extend_from_slice(&command.message());
             }
             Self::Alarm(request) => write(out, ALARM, request),
+            &Self::Disk { member_id, full } => write(out, DISK, &Disk { member_id, full }),
             Self::As { who, command } => {
                 out.extend_from_slice(&[FORMAT, AS]);
                 out.extend_from_slice(&Mark::from(who).encode_length_delimited_to_vec());
@@ -293,6 +310,10 @@ impl Command {
                 epoch: Fence::decode(bytes)?.epoch,
             },
             ALARM => Self::Alarm(AlarmRequest::decode(bytes)?),
+            DISK => {
+                let Disk { member_id, full } = Disk::decode(bytes)?;
+                Self::Disk { member_id, full }
+            }
             _ => Self::Auth(AuthCommand::decode(kind, bytes)?.ok_or(None)?),
         })
     }
@@ -322,6 +343,7 @@ mod tests {
     #[test_case(Command::LeaseExpire { id: 7, now_ms: 8 }; "expire")]
     #[test_case(Command::Fence { epoch: 9 }; "fence")]
     #[test_case(Command::Alarm(AlarmRequest { action: 1, member_id: 3, alarm: 2 }); "alarm")]
+    #[test_case(Command::Disk { member_id: u64::MAX, full: true }.given_by(Who::Member); "disk")]
     #[test_case(Command::Auth(AuthCommand::Enable); "enable")]
     #[test_case(Command::Auth(AuthCommand::Disable); "disable")]
     #[test_case(Command::Auth(AuthCommand::UserAdd(UserAdd { name: "u".into(), password_hash: "h".into(), no_password: false })); "user")]

@@ -71,6 +71,12 @@ impl Batch {
         self.operations.push(Operation::Delete(key));
     }
 
+    /// The operations, in their order.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
     /// Number of operations.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -107,6 +113,13 @@ pub enum EngineError {
     Failed {
         /// What was asked of it, as a verb phrase.
         action: &'static str,
+        /// The engine's own error.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no room on the disk, and the engine was told to wait for it no longer: the process ends.
+    #[error("there is no room on the disk")]
+    NoRoom {
         /// The engine's own error.
         #[source]
         source: Box<dyn Error + Send + Sync>,

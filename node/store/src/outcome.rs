@@ -56,7 +56,7 @@ pub enum Response {
         /// Index of the command in the log, which is the public part of the token.
         index: u64,
     },
-    /// Answer to [`crate::Command::Alarm`].
+    /// Answer to [`crate::Command::Alarm`] and [`crate::Command::Disk`].
     Alarm(AlarmResponse),
 }
 

@@ -14,7 +14,7 @@
 mod open;
 mod writes;
 
-use crate::alarm::{self, AlarmChange};
+use crate::alarm::AlarmChange;
 use crate::auth::{self, Changed};
 use crate::compaction::Garbage;
 use crate::engine::{Batch, Engine};
@@ -276,12 +276,13 @@ impl Store {
         self.batch.put(key, value);
     }
 
-    /// Tells the engine of an alarm that was raised or cleared.
-    pub(crate) fn stage_alarm(&mut self, kind: i32, member_id: u64, change: AlarmChange) {
-        let key = alarm::key(kind, member_id);
-        match change {
-            AlarmChange::Raised => self.batch.put(key, Bytes::new()),
-            AlarmChange::Cleared => self.batch.delete(key),
+    /// Tells the engine of alarms that were raised or cleared.
+    pub(crate) fn stage_alarms(&mut self, changes: &[AlarmChange]) {
+        for change in changes {
+            match change {
+                AlarmChange::Raised(key) => self.batch.put(key.clone(), Bytes::new()),
+                AlarmChange::Cleared(key) => self.batch.delete(key.clone()),
+            }
         }
     }
 

@@ -105,6 +105,14 @@ fn commands() -> Vec<Command> {
             leases: vec![remaining],
         },
         Command::Fence { epoch: 3 }.given_by(by_user),
+        Command::Disk {
+            member_id: 7,
+            full: true,
+        },
+        Command::Disk {
+            member_id: 7,
+            full: false,
+        },
         grant(-6, 7).given_by(Who::Member),
     ];
     commands.extend(users().into_iter().map(Command::Auth));

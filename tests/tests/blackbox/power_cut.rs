@@ -7,6 +7,7 @@
 //! from before. That the check can fail is shown on members whose syncs do nothing.
 
 mod disk;
+mod full_disk;
 mod ledger;
 mod pretended;
 

@@ -17,7 +17,7 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 12] = [
+const SLEEPS_ALLOWED: [(&str, &str); 14] = [
     (
         "node/src/cli/",
         "the pace of keepalives, and the pause before a broken watch is opened again",
@@ -53,7 +53,15 @@ const SLEEPS_ALLOWED: [(&str, &str); 12] = [
     ),
     (
         "node/src/raft/state_machine.rs",
-        "holds apply back while the engine is far behind; sled has no signal to wait on",
+        "holds apply back while the engine is far behind; sled has no signal to wait on. Tries a snapshot again",
+    ),
+    (
+        "node/src/service/start.rs",
+        "looks again for room on the disk, which comes back by other hands",
+    ),
+    (
+        "node/src/sled_engine.rs",
+        "tries again to open a database that a thread of sled's may still be closing",
     ),
     (
         "operator/src/leader.rs",

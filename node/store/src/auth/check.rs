@@ -77,7 +77,10 @@ pub(crate) fn act_of(command: &Command) -> Option<Act<'_>> {
         Command::Auth(AuthCommand::Authenticate(_)) => None,
         Command::Compact(_) | Command::Alarm(_) | Command::Auth(_) => Some(Act::Administer),
         // Members give these; a client has no call that would.
-        Command::LeaseCheckpoint { .. } | Command::LeaseExpire { .. } | Command::Fence { .. } => Some(Act::Administer),
+        Command::LeaseCheckpoint { .. }
+        | Command::LeaseExpire { .. }
+        | Command::Fence { .. }
+        | Command::Disk { .. } => Some(Act::Administer),
         Command::As { command, .. } => act_of(command),
     }
 }

@@ -86,4 +86,10 @@ impl Reader {
     pub fn alarms(&self, kind: AlarmType) -> Vec<AlarmMember> {
         self.shared.published().alarms.list(kind)
     }
+
+    /// Whether a member has said of its disk that there is no room left, and nothing else since.
+    #[must_use]
+    pub fn is_disk_full(&self, member_id: u64) -> bool {
+        self.shared.published().alarms.is_disk_full(member_id)
+    }
 }

@@ -143,7 +143,7 @@ impl Model {
                 self.fence = *epoch;
                 Ok(Response::Fence(Fencing::Accepted))
             }
-            Command::Auth(_) | Command::Alarm(_) | Command::As { .. } => {
+            Command::Auth(_) | Command::Alarm(_) | Command::Disk { .. } | Command::As { .. } => {
                 unreachable!("the steps have no users and no alarms; the transcripts do")
             }
         }

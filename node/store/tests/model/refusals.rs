@@ -165,6 +165,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => number().prop_map(|id| Command::LeaseRevoke { id }),
         8 => auth().prop_map(Command::Auth),
         1 => alarm.prop_map(Command::Alarm),
+        1 => (0..3_u64, any::<bool>()).prop_map(|(member_id, full)| Command::Disk { member_id, full }),
     ];
     (bare, who()).prop_map(|(command, who)| command.given_by(who))
 }

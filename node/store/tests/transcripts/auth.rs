@@ -76,6 +76,7 @@ pub(crate) fn command(name: &str, parts: &[&str]) -> Parsed<Option<Command>> {
             token_hash: words::bytes(word(2)),
         }),
         "alarm" => return alarm(parts).map(|request| Some(Command::Alarm(request))),
+        "disk" => return disk(parts).map(Some),
         _ => return Ok(None),
     };
     Ok(Some(Command::Auth(command)))
@@ -115,6 +116,17 @@ fn alarm(parts: &[&str]) -> Parsed<AlarmRequest> {
         member_id: member.parse()?,
         alarm: alarm_kind(kind)?.into(),
     })
+}
+
+/// `full|roomy member`
+fn disk(parts: &[&str]) -> Parsed<Command> {
+    let full = match parts.first() {
+        Some(&"full") => true,
+        Some(&"roomy") => false,
+        _ => return Err("full or roomy".into()),
+    };
+    let member_id = parts.get(1).ok_or("which member")?.parse()?;
+    Ok(Command::Disk { member_id, full })
 }
 
 fn alarm_kind(word: &str) -> Parsed<AlarmType> {

@@ -1,22 +1,16 @@
-//! Disks that fail: a sync that gives an error, and no space left.
-
-use std::time::Duration;
+//! Disks that fail: a sync that gives an error. No space left is another file's (`full_disk`).
 
 use kvorum_powercut::Severity;
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::power::Disk;
 use kvorum_tests::seed;
-use kvorum_tests::wait::{SETTLE, pause};
+use kvorum_tests::wait::SETTLE;
 use rand::Rng;
 
 use super::ledger::Ledger;
 
 /// The exit code of a node that stopped itself.
 const STOPPED_ITSELF: i32 = 70;
-/// How long writes go on before the disk is full.
-const LOAD: Duration = Duration::from_millis(300);
-/// How long writes go on afterwards: the engine is written within it.
-const FULL: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_ends_the_member_and_loses_nothing() {
@@ -105,32 +99,4 @@ async fn what_is_believed_after_a_stop_in_order_was_synced() {
         "{recovered:?}"
     );
     assert_eq!(cluster.at(0).get("large").await.unwrap(), Some(large));
-}
-
-/// A member on a full disk may stop or refuse, and says why; what it acknowledged is there when space has returned.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_loses_nothing_and_is_said() {
-    let (mut random, _) = seed::generator("full disk");
-    let mut cluster = super::journalled(1, Disk::default()).await;
-    let ledger = Ledger::start(0, &cluster, random.random());
-    pause(LOAD).await;
-    cluster.members[0].space(Some(0));
-    pause(FULL).await;
-    let ended = cluster.members[0].process.as_mut().unwrap().ended();
-    let ready = cluster.is_ready(0).await;
-    let ledger = ledger.finish().await;
-    println!(
-        "after {FULL:?} on a full disk: {} writes acknowledged, ended {ended:?}, ready {ready:?}",
-        ledger.acknowledged()
-    );
-    let output = cluster.members[0].output();
-    let said = output.lines().rfind(|line| line.contains("No space left on device"));
-    println!("{}", said.expect("the log says that the disk is full"));
-    cluster.kill(0);
-    cluster.members[0].cut(Severity::draw(&mut random), random.random());
-    cluster.members[0].space(None);
-    cluster.start(0);
-    cluster.ready().await;
-    ledger.check(&cluster).await;
-    cluster.at(0).put("room", "again").await.unwrap();
 }

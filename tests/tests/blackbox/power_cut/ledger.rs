@@ -38,6 +38,15 @@ pub(crate) struct Acknowledged {
 impl Ledger {
     /// Starts writers over all members of the cluster.
     pub(crate) fn start(round: usize, cluster: &Cluster, seed: u64) -> Ledger {
+        Ledger::begin(round, cluster, seed, true)
+    }
+
+    /// As [`Ledger::start`], without values so large that the engine keeps them in files of their own.
+    pub(crate) fn start_small(round: usize, cluster: &Cluster, seed: u64) -> Ledger {
+        Ledger::begin(round, cluster, seed, false)
+    }
+
+    fn begin(round: usize, cluster: &Cluster, seed: u64, large: bool) -> Ledger {
         let (written, stop) = (Arc::<Mutex<Written>>::default(), Arc::<AtomicBool>::default());
         let writers = (0..WRITERS)
             .map(|writer| {
@@ -46,7 +55,7 @@ impl Ledger {
                 tokio::spawn(async move {
                     for count in 0.. {
                         let key = format!("w{round:04}-{writer}-{count}");
-                        let value = value(&mut random);
+                        let value = value(&mut random, large);
                         let member = &members[random.random_range(0..members.len())];
                         if let Ok(revision) = member.put(&key, &value).await {
                             written.lock().unwrap().insert(key, (value, revision));
@@ -80,10 +89,11 @@ impl Ledger {
     }
 }
 
-/// Mostly small; some of many sectors; a few so large that the engine keeps them in files of their own.
-fn value(random: &mut StdRng) -> String {
+/// Mostly small; some of many sectors; if `large`, a few so large that the engine keeps them in files of their own.
+fn value(random: &mut StdRng, large: bool) -> String {
     let length = match random.random_range(0..100) {
         0..80 => 10,
+        80.. if !large => random.random_range(500..10_000),
         80..98 => random.random_range(500..10_000),
         _ => random.random_range(200_000..400_000),
     };
