@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 
-use super::{MemberNode, Raft};
+use super::{MemberNode, Raft, Types};
 
 /// Who leads now, as this member sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,25 +29,15 @@ impl Leadership {
     }
 }
 
-/// Follows `raft`; ends with it.
+/// Follows `raft`, which has answered once; ends with it. What it gives is true from the beginning.
 pub fn follow(raft: &Raft) -> watch::Receiver<Arc<Leadership>> {
     let mut metrics = raft.server_metrics();
-    let (sender, receiver) = watch::channel(Arc::new(Leadership::default()));
+    let first = seen(&metrics.borrow_and_update(), 0);
+    let (sender, receiver) = watch::channel(Arc::new(first));
     tokio::spawn(async move {
         let mut last_leader = None;
         loop {
-            let mut now = {
-                let seen = metrics.borrow_and_update();
-                let membership = seen.membership_config.membership();
-                let leader = seen
-                    .current_leader
-                    .and_then(|id| Some((id, membership.get_node(&id)?.clone())));
-                Leadership {
-                    term: seen.vote.leader_id().term,
-                    leader,
-                    changes: sender.borrow().changes,
-                }
-            };
+            let mut now = seen(&metrics.borrow_and_update(), sender.borrow().changes);
             if now.leader_id().is_some() && now.leader_id() != last_leader {
                 last_leader = now.leader_id();
                 now.changes += 1;
@@ -64,4 +55,17 @@ pub fn follow(raft: &Raft) -> watch::Receiver<Arc<Leadership>> {
         }
     });
     receiver
+}
+
+/// The picture that openraft's metrics give.
+fn seen(metrics: &RaftServerMetrics<Types>, changes: u64) -> Leadership {
+    let membership = metrics.membership_config.membership();
+    let leader = metrics
+        .current_leader
+        .and_then(|id| Some((id, membership.get_node(&id)?.clone())));
+    Leadership {
+        term: metrics.vote.leader_id().term,
+        leader,
+        changes,
+    }
 }

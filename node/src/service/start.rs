@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ use crate::raft::log_store::LogStore;
 use crate::raft::network::Network;
 use crate::raft::peers::Dialler;
 use crate::raft::state_machine::StateMachine;
-use crate::raft::{MemberNode, Raft, leadership, read_index, settings};
+use crate::raft::{MemberNode, Raft, Types, leadership, read_index, settings};
 use crate::recovery::{self, Recovered, RecoveryError};
 use crate::sled_engine::SledEngine;
 use crate::telemetry::in_full;
@@ -120,9 +121,7 @@ impl Service {
         let dialler = Arc::new(Dialler::new(transport, cluster_id.get(), member_id));
         let config = Arc::new(settings::config(timing).map_err(StartError::Timing)?);
         let network = Network::new(Arc::clone(&dialler));
-        let raft = Raft::new(member_id, config, network, log.clone(), state.clone())
-            .await
-            .map_err(|error| StartError::Consensus(error.to_string()))?;
+        let raft = consensus(Raft::new(member_id, config, network, log.clone(), state.clone()).await).await?;
         let (read_index, rounds) = read_index::channel();
         let (renewals, renewing) = renewals::channel();
         let watches = Switchboard::start(&state.reader(), feed);
@@ -201,6 +200,15 @@ impl Service {
     }
 }
 
+/// Consensus that has answered once. Until then its metrics tell of term zero and of no members: asked meanwhile, a member
+/// of a cluster would say that it waits to be taken into one.
+async fn consensus(started: Result<Raft, Fatal<Types>>) -> Result<Raft, StartError> {
+    let failed = |error: Fatal<Types>| StartError::Consensus(error.to_string());
+    let raft = started.map_err(failed)?;
+    raft.is_initialized().await.map_err(failed)?;
+    Ok(raft)
+}
+
 /// Recovers the disk, which takes as long as it takes, on a thread of its own. Nothing is touched on a full disk: there is
 /// nothing to do but to wait for room.
 async fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, StartError> {
@@ -236,7 +244,7 @@ async fn end_with_consensus(raft: Raft) {
     let running = |raft: &Raft| raft.metrics().borrow_watched().running_state.clone();
     while metrics.changed().await.is_ok() {}
     match running(&raft) {
-        Ok(()) | Err(openraft::errors::Fatal::Stopped) => {}
+        Ok(()) | Err(Fatal::Stopped) => {}
         Err(error) => fatal::die(format_args!("consensus failed: {error}")),
     }
 }

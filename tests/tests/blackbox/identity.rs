@@ -1,8 +1,11 @@
 //! Members that must not join: an emptied disk, another cluster's disk, another authority's certificate. Each says so and
 //! joins nothing, while the cluster goes on.
 
+use std::time::Instant;
+
 use http::Method;
 use kvorum_tests::cluster::Cluster;
+use kvorum_tests::etcd::number;
 use kvorum_tests::pki::Pki;
 use kvorum_tests::wait::{SETTLE, until};
 use serde_json::{Value, json};
@@ -195,4 +198,37 @@ async fn a_member_with_another_clusters_id_joins_nothing() {
     .await;
     stays_out(&cluster, index, &id).await;
     cluster.operator().remove(&cluster, &id).await;
+}
+
+/// How often the member is killed. What it says before it knows is seen in some of the starts only.
+const STARTS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_back_knows_its_cluster_from_its_first_answer_on() {
+    let mut cluster = Cluster::managed(1).await;
+    let operator = cluster.operator();
+    let term = async |cluster: &Cluster| {
+        let status = cluster.at(0).ask("maintenance/status", &json!({})).await;
+        status.map(|status| number(&status["raftTerm"]))
+    };
+    let mut before = term(&cluster).await.unwrap();
+    for _ in 0..STARTS {
+        cluster.kill(0);
+        cluster.start(0);
+        // Without a pause, so that the very first answers are among them.
+        let began = Instant::now();
+        while cluster.is_ready(0).await.is_err() {
+            assert!(began.elapsed() < SETTLE, "{:?}", cluster.is_ready(0).await);
+            if let Ok(status) = operator.status(&cluster, 0).await {
+                assert_ne!(
+                    status["state"], "Waiting",
+                    "a member of a cluster waits for nobody: {status}"
+                );
+            }
+            if let Ok(now) = term(&cluster).await {
+                assert!(now >= before, "term {now} after {before}");
+            }
+        }
+        before = term(&cluster).await.unwrap();
+    }
 }
