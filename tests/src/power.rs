@@ -11,7 +11,7 @@ use kvorum_powercut::{BOOT_ID, FOLDER, NOTES, Outcome, REMOVED, SPACE, SYNC_FAIL
 use crate::cluster::{Member, built};
 
 /// What the library is called; `make binaries` builds it.
-pub(crate) const LIBRARY: &str = "libkvorum_powercut_preload.so";
+const LIBRARY: &str = "libkvorum_powercut_preload.so";
 
 /// How a member's disk misbehaves, besides losing its power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,20 @@ pub struct Disk {
     pub sync_fails: Option<u64>,
 }
 
+/// Where the library is.
+///
+/// # Panics
+/// When it was not built.
+pub(crate) fn library() -> PathBuf {
+    let path = built(LIBRARY);
+    assert!(
+        path.is_file(),
+        "{} is not there; build it with: make binaries",
+        path.display()
+    );
+    path
+}
+
 impl Member {
     /// Gives the member, which does not run, a disk whose power can be cut, from its next start on.
     ///
@@ -29,18 +43,12 @@ impl Member {
     /// When the library was not built, or the temporary folder cannot be written.
     pub fn journalled(&mut self, disk: Disk) {
         assert!(self.process.is_none(), "{} runs", self.name);
-        let library = built(LIBRARY);
-        assert!(
-            library.is_file(),
-            "{} is not there; build it with: make binaries",
-            library.display()
-        );
         let notes = self.notes();
         std::fs::create_dir_all(notes.join(REMOVED)).expect("the temporary folder can be written");
         self.new_boot();
         let text = |path: PathBuf| path.canonicalize().expect("it is there").display().to_string();
         let mut variables = vec![
-            ("LD_PRELOAD", text(library)),
+            ("LD_PRELOAD", text(library())),
             (FOLDER, text(self.folder.join("data"))),
             (NOTES, text(notes)),
         ];

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use kvorum_powercut::CLOCK;
 
-use crate::cluster::{Member, built};
-use crate::power::LIBRARY;
+use crate::cluster::Member;
+use crate::power::library;
 
 /// The file, in the member's folder.
 const FILE: &str = "clock";
@@ -20,15 +20,9 @@ impl Member {
     /// When the library was not built, or the temporary folder cannot be written.
     pub fn unsteady_clock(&mut self) {
         assert!(self.process.is_none(), "{} runs", self.name);
-        let library = built(LIBRARY);
-        assert!(
-            library.is_file(),
-            "{} is not there; build it with: make binaries",
-            library.display()
-        );
         let path = self.folder.join(FILE);
         std::fs::write(&path, 0_i64.to_le_bytes()).expect("the temporary folder can be written");
-        for (name, value) in [("LD_PRELOAD", library), (CLOCK, path)] {
+        for (name, value) in [("LD_PRELOAD", library()), (CLOCK, path)] {
             self.variables.push((name.to_owned(), value.display().to_string()));
         }
     }
