@@ -167,10 +167,11 @@ pub fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, Recove
         newest,
     };
     // Before the engine is touched: a refusal must leave what gave rise to it.
-    if let Ok(Believed::Clean { applied }) = sled_engine::look(&engine_dir, log_id).map_err(at(&engine_dir))? {
+    let trust = sled_engine::look(&engine_dir, log_id).map_err(at(&engine_dir))?;
+    if let Ok(Believed::Clean { applied }) = trust {
         disk.agrees(applied.map(|(term, index)| entry_id(term, index)), true)?;
     }
-    let (engine, trust) = SledEngine::open(&engine_dir, log_id)?;
+    let (engine, trust) = SledEngine::open(&engine_dir, log_id, trust)?;
     let engine = Arc::new(engine);
     let (store, rebuilt) = disk.store(&engine, &engine_dir, trust.is_ok())?;
     match engine.vouch() {

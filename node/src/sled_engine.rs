@@ -106,18 +106,21 @@ struct Opened {
 
 impl SledEngine {
     /// Opens the engine in `dir`, of the member with the log `log_id`; empties it first where it cannot be believed, and
-    /// says why. It is believed again only after [`SledEngine::vouch`].
+    /// says why. `trust` is what [`look`] has just found. It is believed again only after [`SledEngine::vouch`].
     ///
     /// # Errors
     /// The file system or sled refused.
-    pub fn open(dir: &Path, log_id: u64) -> Result<(Self, Result<Believed, Distrust>), OpenError> {
+    pub fn open(
+        dir: &Path,
+        log_id: u64,
+        mut trust: Result<Believed, Distrust>,
+    ) -> Result<(Self, Result<Believed, Distrust>), OpenError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
         fs::create_dir_all(dir).map_err(at(dir))?;
         let path = dir.join(DATABASE);
-        let mut trust = trust::look(dir, log_id).map_err(at(dir))?;
         trust::remove(dir).map_err(at(dir))?;
         if trust.is_ok() {
             match open_database(&path) {

@@ -15,7 +15,7 @@ use super::log_store::LogStore;
 use super::snapshots::SnapshotDir;
 use super::state_machine::StateMachine;
 use crate::lease::time_line::TimeLine;
-use crate::sled_engine::SledEngine;
+use crate::sled_engine::{Distrust, SledEngine};
 use crate::watch::Feed;
 
 struct OnDisk;
@@ -30,7 +30,7 @@ fn options() -> kvorum_wal::Options {
 }
 
 fn state_machine(dir: &Path) -> StateMachine {
-    let (engine, _) = SledEngine::open(&dir.join("engine"), 1).unwrap();
+    let (engine, _) = SledEngine::open(&dir.join("engine"), 1, Err(Distrust::Nothing)).unwrap();
     let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
     let snapshots = SnapshotDir::open(&dir.join("snap")).unwrap();
     let time_line = TimeLine::new(0, Instant::now());

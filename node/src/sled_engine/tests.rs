@@ -9,7 +9,7 @@ fn sled_keeps_the_engines_promises() {
     let mut dirs = Vec::new();
     kvorum_store::engine::conformance::check(&mut || {
         let dir = tempfile::tempdir().unwrap();
-        let (engine, trust) = SledEngine::open(dir.path(), LOG).unwrap();
+        let (engine, trust) = SledEngine::open(dir.path(), LOG, look(dir.path(), LOG).unwrap()).unwrap();
         assert_eq!(trust, Err(Distrust::Nothing));
         dirs.push(dir);
         Box::new(engine)
@@ -17,7 +17,7 @@ fn sled_keeps_the_engines_promises() {
 }
 
 fn write_one(dir: &Path) -> SledEngine {
-    let (engine, _) = SledEngine::open(dir, LOG).unwrap();
+    let (engine, _) = SledEngine::open(dir, LOG, look(dir, LOG).unwrap()).unwrap();
     let mut batch = Batch::default();
     batch.put(b"key".to_vec(), Bytes::from_static(b"value"));
     engine.write(batch).unwrap();
@@ -27,7 +27,7 @@ fn write_one(dir: &Path) -> SledEngine {
 /// Opened again: why it is believed or not, and whether what was written is there.
 fn again(dir: &Path, log_id: u64) -> (Result<Believed, Distrust>, bool) {
     let foretold = look(dir, log_id).unwrap();
-    let (engine, trust) = SledEngine::open(dir, log_id).unwrap();
+    let (engine, trust) = SledEngine::open(dir, log_id, foretold.clone()).unwrap();
     assert_eq!(foretold, trust);
     (trust, engine.get(b"key").unwrap().is_some())
 }
