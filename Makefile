@@ -13,6 +13,8 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 KUBE := $(RELEASE)/kvorum-e2e
 SCRIPTS := tests/scripts
 STEP := $(SCRIPTS)/step
+# What another checkout built is not taken for this one's.
+_ := $(shell CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' $(SCRIPTS)/checkout)
 # The black-box tests are a feature, so that plain `cargo test` needs no built node; naming it always, with one and the
 # same set of packages, keeps cargo from building any dependency a second time with other features.
 BLACKBOX := --features kvorum-tests/blackbox
