@@ -102,6 +102,8 @@ struct Inner {
     disk: Disk,
     /// Whether the operator alone changes the members.
     managed: bool,
+    /// Held while this member, as the leader, changes the membership: consensus refuses a change beside another.
+    changing: tokio::sync::Mutex<()>,
     counts: Arc<Counts>,
     node: Node,
 }

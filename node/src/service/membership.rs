@@ -4,7 +4,9 @@
 //! 1. Where the operator manages the members, only the operator changes them: two hands would undo each other's work.
 //! 2. A change is made by the leader alone, after a majority has confirmed that it still leads, and only if a majority
 //!    of the voters that answer remains.
-//! 3. A new member begins as a learner. One that was added to vote is promoted by the leader as soon as it is level, so
+//! 3. Changes that come at once are made one after the other, each decided on what the one before left: members tell the
+//!    leader where their clients go at any moment, and nobody may be refused for that.
+//! 4. A new member begins as a learner. One that was added to vote is promoted by the leader as soon as it is level, so
 //!    that adding a member never costs the majority; in etcd it counts at once.
 //!
 //! The id of an added member follows from the cluster's id and its peer URLs, so that the process, started with
@@ -179,6 +181,7 @@ impl Service {
         if self.inner.node.leadership.borrow().leader_id() != Some(me) {
             return Reply::NotLeader;
         }
+        let _turn = self.inner.changing.lock().await;
         if self.wait_linearizable().await.is_err() {
             return Reply::Failed(Refusal::Unhealthy);
         }
@@ -235,6 +238,7 @@ impl Service {
             if !leads || !learns {
                 return;
             }
+            let _turn = self.inner.changing.lock().await;
             match self.promote_member(id).await {
                 Ok(()) => return,
                 Err(Refusal::LearnerNotReady) => {}

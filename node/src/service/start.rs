@@ -154,6 +154,7 @@ impl Service {
                 quota_bytes: space.quota_bytes,
                 disk: Disk::new(data_dir, space.disk_reserve_bytes),
                 managed,
+                changing: tokio::sync::Mutex::default(),
                 counts,
                 node,
             }),
