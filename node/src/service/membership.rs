@@ -177,11 +177,12 @@ impl Service {
 
     /// The leader's side of a change.
     pub(super) async fn change_here(&self, change: Change) -> Reply {
+        let _turn = self.inner.changing.lock().await;
+        // Only now: whoever waited may have lost the leadership meanwhile.
         let me = self.inner.identity.member_id.get();
         if self.inner.node.leadership.borrow().leader_id() != Some(me) {
             return Reply::NotLeader;
         }
-        let _turn = self.inner.changing.lock().await;
         if self.wait_linearizable().await.is_err() {
             return Reply::Failed(Refusal::Unhealthy);
         }

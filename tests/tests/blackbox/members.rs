@@ -123,18 +123,20 @@ async fn a_learner_votes_when_it_is_told_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_at_once_are_made_one_after_the_other() {
     let cluster = Cluster::plain(3).await;
-    let members = cluster.everywhere();
-    let listed = members[0].ask("cluster/member/list", &json!({})).await.unwrap();
-    let listed = listed["members"].as_array().unwrap();
+    let everywhere = cluster.everywhere();
+    let listed = members(&everywhere[0]).await;
     // All at once, each by way of another member.
-    let updates = listed.iter().zip(&members).enumerate().map(|(index, (own, member))| {
-        let more = format!("http://127.0.0.1:{}", index + 1);
-        let moved = json!({"ID": own["ID"], "peerURLs": [own["peerURLs"][0], more]});
-        async move { member.ask("cluster/member/update", &moved).await.unwrap() }
-    });
+    let updates = listed
+        .iter()
+        .zip(&everywhere)
+        .enumerate()
+        .map(|(index, (own, member))| {
+            let more = format!("http://127.0.0.1:{}", index + 1);
+            let moved = json!({"ID": own["ID"], "peerURLs": [own["peerURLs"][0], more]});
+            async move { member.ask("cluster/member/update", &moved).await.unwrap() }
+        });
     futures::future::join_all(updates).await;
-    let listed = members[0].ask("cluster/member/list", &json!({})).await.unwrap();
-    let listed = listed["members"].as_array().unwrap();
+    let listed = members(&everywhere[0]).await;
     assert!(listed.iter().all(|own| own["peerURLs"].as_array().unwrap().len() == 2));
 }
 
