@@ -1,10 +1,12 @@
 //! The workload in a pod: clients that write and read through a cluster's client Service without pause while a scenario
 //! breaks things, and that are asked step by step how it went.
 
+use crate::processors::Processors;
 use crate::world::Namespace;
 use anyhow::{Context, Result, ensure};
 use kvorum_e2e::images::list::IMAGES;
 use kvorum_e2e::report::{Report, Step};
+use std::sync::Mutex;
 
 /// The program in the image.
 pub(crate) const CLIENT: &str = "/usr/local/bin/kvorum-e2e-client";
@@ -18,6 +20,8 @@ const FINISH_SECONDS_MAX: u64 = 300;
 pub(crate) struct Crowd {
     namespace: Namespace,
     pod: String,
+    /// The processors when each step began.
+    marks: Mutex<Vec<Processors>>,
 }
 
 impl Crowd {
@@ -29,15 +33,16 @@ impl Crowd {
         Ok(Crowd {
             namespace: namespace.clone(),
             pod,
+            marks: Mutex::default(),
         })
     }
 
     /// Begins a step of this name.
     pub(crate) async fn mark(&self, name: &str) -> Result<()> {
-        self.namespace
-            .ask(&self.pod, PORT, &format!("mark?name={name}"))
-            .await
-            .map(drop)
+        let asked = format!("mark?name={name}");
+        self.namespace.ask(&self.pod, PORT, &asked).await?;
+        self.marks.lock().expect("no holder panics").push(Processors::now());
+        Ok(())
     }
 
     /// The figures of the step that goes on, or of the whole run when there is none.
@@ -46,8 +51,11 @@ impl Crowd {
         Ok(report.steps.last().cloned().unwrap_or(report.total))
     }
 
-    /// Stops the clients; fails when a write was lost, an answer contradicts the others, or a key cannot be read.
-    pub(crate) async fn finish(self) -> Result<Report> {
+    /// Stops the clients, and prints how each step went. Fails when a write was lost, an answer contradicts the others, a
+    /// key cannot be read, or a step had no acknowledged write for `gap_ms_max`, stretched by what the machine's owner took.
+    pub(crate) async fn finish(self, gap_ms_max: f64) -> Result<()> {
+        let mut marks = self.marks.into_inner().expect("no holder panics");
+        marks.push(Processors::now());
         let text = self
             .namespace
             .ask_within(&self.pod, PORT, "finish", FINISH_SECONDS_MAX)
@@ -65,7 +73,24 @@ impl Crowd {
             end.verdict,
             end.unread
         );
-        Ok(report)
+        let slower: Vec<f64> = marks.windows(2).map(|mark| mark[0].slower_until(&mark[1])).collect();
+        for (step, slower) in report.steps.iter().zip(&slower) {
+            println!(
+                "{:<16} {:>6.1} s  {:>7} writes  {:>7} reads  longest gap {:>6.0} ms  slowest {:>6.0} ms  {slower:.2} times \
+                 slower by stolen time  errors {:?}",
+                step.name, step.seconds, step.writes, step.reads, step.longest_gap_ms, step.slowest_ms, step.errors
+            );
+        }
+        for (step, slower) in report.steps.iter().zip(&slower) {
+            ensure!(step.writes > 0, "{}: no write at all", step.name);
+            ensure!(
+                step.longest_gap_ms < gap_ms_max * slower,
+                "{}: {:.0} ms without an acknowledged write",
+                step.name,
+                step.longest_gap_ms
+            );
+        }
+        Ok(())
     }
 }
 

@@ -37,23 +37,7 @@ async fn nothing_is_lost_and_clients_hardly_notice() {
             crowd.mark("roll").await?;
             roll(&ns, &cluster, &format!("round-{round}")).await?;
         }
-        let report = crowd.finish().await?;
-        for step in report.steps.iter().chain([&report.total]) {
-            println!(
-                "{:<16} {:>6.1} s  {:>7} writes  {:>7} reads  longest gap {:>6.0} ms  slowest {:>6.0} ms  errors {:?}",
-                step.name, step.seconds, step.writes, step.reads, step.longest_gap_ms, step.slowest_ms, step.errors
-            );
-        }
-        for step in &report.steps {
-            ensure!(step.writes > 0, "{}: no write at all", step.name);
-            ensure!(
-                step.longest_gap_ms < GAP_MS_MAX,
-                "{}: {:.0} ms without an acknowledged write",
-                step.name,
-                step.longest_gap_ms
-            );
-        }
-        Ok(())
+        crowd.finish(GAP_MS_MAX).await
     })
     .await;
 }

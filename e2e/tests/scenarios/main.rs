@@ -2,7 +2,8 @@
 //! all the while what must stay true. They need a cluster with the images on it: `make e2e` brings both.
 //!
 //! `world` is the stage (namespaces, waiting, what is shown after a failure), `api` speaks to the API server, `operator`
-//! sees to it that there is one, `kvcluster` is the cluster under test, `crowd` runs the workload, `audit` counts writes.
+//! sees to it that there is one, `kvcluster` is the cluster under test, `crowd` runs the workload, `audit` counts writes,
+//! `processors` tells what others took of the machine.
 //! Every other module is a scenario.
 
 #![allow(
@@ -15,6 +16,7 @@ mod audit;
 mod crowd;
 mod kvcluster;
 mod operator;
+mod processors;
 mod world;
 
 mod compaction;
