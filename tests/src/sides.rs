@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::etcd::Etcd;
 use crate::reference::Reference;
+use crate::wait::{SETTLE, until};
 use crate::web::Reply;
+
+/// How a member refuses whom it may know under another revision of the users.
+const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
 
 /// One request and what it must be answered.
 pub struct Step {
@@ -126,7 +130,16 @@ pub async fn run(script: &[Step], ours: &mut Side, mut theirs: Option<&mut Side>
             body,
             answer,
         } = step;
-        let reply = ours.send(who, path, body).await;
+        // A member that has not heard of a change of users yet refuses so, as etcd's do, and clients ask again.
+        let expected = matches!(answer, Err((_, message)) if message == OLD_REVISION);
+        let reply = until("a member that knows its users", SETTLE, async || {
+            let reply = ours.send(who, path, body).await;
+            match reply.json()["message"] == OLD_REVISION && !expected {
+                true => Err(reply.text().to_owned()),
+                false => Ok(reply),
+            }
+        })
+        .await;
         let right = match answer {
             Ok(()) => reply.status == 200,
             Err((status, message)) => reply.status == *status && reply.json()["message"] == *message,

@@ -1,6 +1,5 @@
 //! Waiting for a condition, with a bound: the only wait there is in the black-box tests.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at. Short against every bound, long against one look.
@@ -13,11 +12,7 @@ pub const SETTLE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// When the bound has passed, with what was waited for and the last reason.
-pub async fn until<T, F, Fut>(what: &str, bound: Duration, mut look: F) -> T
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, String>>,
-{
+pub async fn until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let started = Instant::now();
     loop {
         let reason = match look().await {
