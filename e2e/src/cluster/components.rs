@@ -136,13 +136,14 @@ impl Component {
         hex::encode(&hash.finalize()[..6])
     }
 
-    /// The arguments of `go` that build it into a folder.
+    /// The arguments of `go` that build it into a folder. What the linker would leave out is not made in the first place.
     pub fn arguments(&self, output: &str) -> Vec<String> {
         let link = format!("-s -w {}", self.link);
         [
             "build",
             "-trimpath",
             "-buildvcs=false",
+            "-gcflags=all=-dwarf=false",
             "-tags",
             self.tags,
             "-ldflags",
@@ -172,8 +173,8 @@ mod tests {
     #[test]
     fn arguments_of_containerd() {
         let containerd = CLUSTER.iter().find(|component| component.name == "containerd").unwrap();
-        let expected =
-            "build -trimpath -buildvcs=false -tags no_btrfs no_devmapper no_zfs -ldflags -s -w -o /out/ tool";
+        let expected = "build -trimpath -buildvcs=false -gcflags=all=-dwarf=false -tags no_btrfs no_devmapper no_zfs \
+                        -ldflags -s -w -o /out/ tool";
         assert_eq!(containerd.arguments("/out/").join(" "), expected);
     }
 }

@@ -139,6 +139,10 @@ fn build_one(cache: &Cache, component: &Component, place: &str, progress: &Progr
     Ok(())
 }
 
+/// The compiler's garbage collector, in Go's own terms: compiling ends before much is garbage, so it seldom runs, and the
+/// limit keeps the largest program's linker within what a small machine has.
+const COLLECTOR: [(&str, &str); 2] = [("GOGC", "400"), ("GOMEMLIMIT", "3GiB")];
+
 fn run_go(
     cache: &Cache,
     component: &Component,
@@ -156,6 +160,7 @@ fn run_go(
         .env("CGO_ENABLED", if component.cgo { "1" } else { "0" })
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")
+        .envs(COLLECTOR)
         .stdin(Stdio::null())
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?)
