@@ -109,11 +109,7 @@ impl Process {
     /// When it does not within the bound.
     pub async fn gone(&mut self, bound: Duration) -> ExitStatus {
         let what = format!("process {} to end", self.id());
-        until(&what, bound, || {
-            let ended = self.ended().ok_or_else(|| "it runs".to_owned());
-            async move { ended }
-        })
-        .await
+        until(&what, bound, async || self.ended().ok_or_else(|| "it runs".to_owned())).await
     }
 
     /// Its output so far.

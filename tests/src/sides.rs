@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use kvorum_api::error::Refusal;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -14,9 +15,6 @@ use crate::etcd::Etcd;
 use crate::reference::Reference;
 use crate::wait::{SETTLE, until};
 use crate::web::Reply;
-
-/// How a member refuses whom it may know under another revision of the users.
-const OLD_REVISION: &str = "etcdserver: revision of auth store is old";
 
 /// One request and what it must be answered.
 pub struct Step {
@@ -131,11 +129,12 @@ pub async fn run(script: &[Step], ours: &mut Side, mut theirs: Option<&mut Side>
             answer,
         } = step;
         // A member that has not heard of a change of users yet refuses so, as etcd's do, and clients ask again.
-        let expected = matches!(answer, Err((_, message)) if message == OLD_REVISION);
+        let old_revision = Refusal::AuthOldRevision.message();
+        let expected = matches!(answer, Err((_, message)) if message == old_revision);
         let reply = until("a member that knows its users", SETTLE, async || {
             let reply = ours.send(who, path, body).await;
-            match reply.json()["message"] == OLD_REVISION && !expected {
-                true => Err(reply.text().to_owned()),
+            match reply.json()["message"] == old_revision && !expected {
+                true => Err(reply.text()),
                 false => Ok(reply),
             }
         })

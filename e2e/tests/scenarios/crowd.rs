@@ -53,7 +53,7 @@ impl Crowd {
 
     /// Stops the clients, and prints how each step went. Fails when a write was lost, an answer contradicts the others, a
     /// key cannot be read, or a step had no acknowledged write for `gap_ms_max`, stretched by what the machine's owner took.
-    pub(crate) async fn finish(self, gap_ms_max: f64) -> Result<()> {
+    pub(crate) async fn finish(self, gap_ms_max: f64) -> Result<Report> {
         let mut marks = self.marks.into_inner().expect("no holder panics");
         marks.push(Processors::now());
         let text = self
@@ -74,7 +74,14 @@ impl Crowd {
             end.unread
         );
         let slower: Vec<f64> = marks.windows(2).map(|mark| mark[0].slower_until(&mark[1])).collect();
-        for (step, slower) in report.steps.iter().zip(&slower) {
+        ensure!(
+            report.steps.len() == slower.len(),
+            "the workload tells of {} steps, and {} were begun",
+            report.steps.len(),
+            slower.len()
+        );
+        let whole = marks[0].slower_until(&marks[marks.len() - 1]);
+        for (step, slower) in report.steps.iter().zip(&slower).chain([(&report.total, &whole)]) {
             println!(
                 "{:<16} {:>6.1} s  {:>7} writes  {:>7} reads  longest gap {:>6.0} ms  slowest {:>6.0} ms  {slower:.2} times \
                  slower by stolen time  errors {:?}",
@@ -90,7 +97,7 @@ impl Crowd {
                 step.longest_gap_ms
             );
         }
-        Ok(())
+        Ok(report)
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_member_without_its_data_refuses_and_says_so() {
             id(&again) != id(&settled),
             "the member came back with the id that it forgot"
         );
-        crowd.finish(GAP_MS_MAX).await
+        crowd.finish(GAP_MS_MAX).await.map(drop)
     })
     .await;
 }

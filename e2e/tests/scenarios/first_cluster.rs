@@ -3,7 +3,7 @@
 use crate::crowd::{CLIENT, Crowd};
 use crate::operator;
 use crate::world::{is_ready, machine_is_quiet, with_temp_ns};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use std::time::Instant;
 
 /// From `kubectl apply` to `Ready=True` with three members and the images present.
@@ -46,7 +46,8 @@ async fn a_cluster_serves() {
             shown.trim_end().ends_with("greeting = hello"),
             "the demonstration shows something else"
         );
-        crowd.finish(GAP_MS_MAX).await?;
+        let report = crowd.finish(GAP_MS_MAX).await?;
+        report.step("undisturbed").context("the step is missing")?;
         ensure!(
             !quiet || seconds < READY_SECONDS_MAX as f64,
             "ready only after {seconds:.1} s"

@@ -37,7 +37,7 @@ async fn nothing_is_lost_and_clients_hardly_notice() {
             crowd.mark("roll").await?;
             roll(&ns, &cluster, &format!("round-{round}")).await?;
         }
-        crowd.finish(GAP_MS_MAX).await
+        crowd.finish(GAP_MS_MAX).await.map(drop)
     })
     .await;
 }

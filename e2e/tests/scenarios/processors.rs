@@ -42,7 +42,7 @@ impl Processors {
 
 #[test]
 fn time_is_stretched_by_what_was_stolen() {
-    let at = |text: &str| Processors::read(text);
+    let at = Processors::read;
     let before = at("cpu  100 0 50 9000 10 5 5 0 0 0\ncpu0 1 1 1 1");
     assert_eq!(before.slower_until(&before), 1.0);
     // 60 ticks of work, 60 stolen; rest does not count.
