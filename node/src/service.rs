@@ -14,6 +14,7 @@ pub mod alarms;
 pub mod auth;
 pub mod backup;
 pub mod caller;
+mod changing;
 pub mod compactor;
 mod comparison;
 pub mod counts;
@@ -102,7 +103,7 @@ struct Inner {
     disk: Disk,
     /// Whether the operator alone changes the members.
     managed: bool,
-    /// Held while this member, as the leader, changes the membership: consensus refuses a change beside another.
+    /// Held while this member, as the leader, changes the membership.
     changing: tokio::sync::Mutex<()>,
     counts: Arc<Counts>,
     node: Node,

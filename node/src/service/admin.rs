@@ -105,7 +105,7 @@ impl Service {
             peer_urls,
             client_urls,
         };
-        let _turn = self.inner.changing.lock().await;
+        let _turn = self.turn().await.map_err(unavailable)?;
         self.lead(epoch).await?;
         let metrics = self.metrics();
         match metrics.membership_config.membership().get_node(&id.get()) {
@@ -130,7 +130,7 @@ impl Service {
     /// # Errors
     /// As [`Service::add_learner`]; the learner is unknown or lags.
     pub async fn promote(&self, id: Id, epoch: u64) -> Result<(), AdminError> {
-        let _turn = self.inner.changing.lock().await;
+        let _turn = self.turn().await.map_err(unavailable)?;
         self.lead(epoch).await?;
         let metrics = self.metrics();
         if self.role(&metrics, id)? == Role::Voter {
@@ -158,7 +158,7 @@ impl Service {
     /// # Errors
     /// As [`Service::add_learner`]; it is the last voter, or it leads.
     pub async fn remove(&self, id: Id, epoch: u64) -> Result<(), AdminError> {
-        let _turn = self.inner.changing.lock().await;
+        let _turn = self.turn().await.map_err(unavailable)?;
         self.lead(epoch).await?;
         let metrics = self.metrics();
         let role = match self.role(&metrics, id) {

@@ -5,7 +5,7 @@
 //! 2. A change is made by the leader alone, after a majority has confirmed that it still leads, and only if a majority
 //!    of the voters that answer remains.
 //! 3. Changes that come at once are made one after the other, each decided on what the one before left: members tell the
-//!    leader where their clients go at any moment, and nobody may be refused for that.
+//!    leader where their clients go at any moment, and nobody may be refused for that. None waits for ever: `changing`.
 //! 4. A new member begins as a learner. One that was added to vote is promoted by the leader as soon as it is level, so
 //!    that adding a member never costs the majority; in etcd it counts at once.
 //!
@@ -177,7 +177,10 @@ impl Service {
 
     /// The leader's side of a change.
     pub(super) async fn change_here(&self, change: Change) -> Reply {
-        let _turn = self.inner.changing.lock().await;
+        let _turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(refusal) => return Reply::Failed(refusal),
+        };
         // Only now: whoever waited may have lost the leadership meanwhile.
         let me = self.inner.identity.member_id.get();
         if self.inner.node.leadership.borrow().leader_id() != Some(me) {
@@ -239,7 +242,8 @@ impl Service {
             if !leads || !learns {
                 return;
             }
-            let _turn = self.inner.changing.lock().await;
+            // Whoever has had it for so long is not waited for: the next look finds what came of it.
+            let Ok(_turn) = self.turn().await else { continue };
             match self.promote_member(id).await {
                 Ok(()) => return,
                 Err(Refusal::LearnerNotReady) => {}

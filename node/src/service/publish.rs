@@ -71,7 +71,7 @@ impl Service {
         name: String,
         client_urls: Vec<String>,
     ) -> Result<(), Refusal> {
-        let _turn = self.inner.changing.lock().await;
+        let _turn = self.turn().await?;
         let metrics = self.metrics();
         let known = metrics.membership_config.membership().get_node(&member_id).cloned();
         let mut node = known.ok_or(Refusal::MemberNotFound)?;
