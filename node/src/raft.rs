@@ -18,6 +18,7 @@ pub mod frame;
 pub mod leadership;
 pub mod line;
 pub mod log_index;
+pub mod log_length;
 pub mod log_records;
 pub mod log_store;
 pub mod network;

@@ -31,6 +31,7 @@ pub mod options;
 pub mod proposals;
 pub mod publish;
 pub mod range_stream;
+mod snapshots;
 pub mod start;
 pub mod stats;
 pub mod status;

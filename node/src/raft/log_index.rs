@@ -22,6 +22,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 96;
 struct Slot {
     term: u64,
     position: Position,
+    /// Bytes in the log of this entry and those before it, counted from some entry in the past.
+    end: u64,
 }
 
 /// The picture of the log.
@@ -110,9 +112,11 @@ impl LogIndex {
             self.first + self.slots.len() as u64,
             "entries are contiguous"
         );
+        let before = self.slots.back().map_or(0, |slot| slot.end);
         self.slots.push_back(Slot {
             term: **id.committed_leader_id(),
             position,
+            end: before + position.bytes(),
         });
         self.recent_bytes += cost(&entry);
         self.recent.push_back(entry);
@@ -198,6 +202,25 @@ impl LogIndex {
         self.slots.front().map(|slot| slot.position.segment)
     }
 
+    /// Bytes of the entries behind the one at `index`; of all of them for `None`.
+    pub fn bytes_behind(&self, index: Option<u64>) -> u64 {
+        let end = self.slots.back().map_or(0, |slot| slot.end);
+        end - self.end_of(self.count_to(index))
+    }
+
+    /// The last entry to forget so that those behind it up to `covered` take at most `bytes_max`; `None` where they do
+    /// already.
+    pub fn surplus(&self, covered: u64, bytes_max: u64) -> Option<u64> {
+        let end = self.end_of(self.count_to(Some(covered)));
+        if end - self.end_of(0) <= bytes_max {
+            return None;
+        }
+        // The first entry that ends here or later is the last to go.
+        let kept = end - bytes_max;
+        let before = self.slots.partition_point(|slot| slot.end < kept);
+        Some(self.first + before as u64)
+    }
+
     /// The entries from `from` up to, not including, `to`, as far as they are here.
     pub fn run(&self, from: u64, to: u64) -> Run {
         let end = self.first + self.slots.len() as u64;
@@ -212,6 +235,20 @@ impl LogIndex {
         }
         let range = offset(from, self.first)..offset(to, self.first);
         Run::Disk(self.slots.range(range).map(|slot| slot.position).collect())
+    }
+
+    /// How many of the entries here lie at `index` or before it.
+    fn count_to(&self, index: Option<u64>) -> usize {
+        let count = index.map_or(0, |index| (index + 1).saturating_sub(self.first));
+        usize::try_from(count).map_or(self.slots.len(), |count| count.min(self.slots.len()))
+    }
+
+    /// Where the first `count` entries end, in bytes, counted as in the slots.
+    fn end_of(&self, count: usize) -> u64 {
+        match count.checked_sub(1) {
+            Some(last) => self.slots[last].end,
+            None => self.slots.front().map_or(0, |slot| slot.end - slot.position.bytes()),
+        }
     }
 
     fn next(&self) -> u64 {
@@ -318,6 +355,51 @@ mod tests {
                 found: 103
             })
         );
+    }
+
+    #[test]
+    fn bytes_are_counted_behind_an_entry() {
+        let mut log = filled();
+        let each = at(0).bytes();
+        for (index, count) in [(None, 20), (Some(0), 19), (Some(18), 1), (Some(19), 0), (Some(99), 0)] {
+            assert_eq!(log.bytes_behind(index), count * each, "behind {index:?}");
+        }
+        log.truncate_from(15);
+        assert_eq!(log.bytes_behind(Some(9)), 5 * each);
+        log.purge(entry_id(1, 9));
+        log.append(entry(2, 15), at(40));
+        for index in [None, Some(3), Some(9)] {
+            assert_eq!(log.bytes_behind(index), 6 * each, "behind {index:?}");
+        }
+        log.purge(entry_id(2, 15));
+        assert_eq!((log.bytes_behind(None), log.bytes_behind(Some(2))), (0, 0));
+    }
+
+    #[test]
+    fn what_a_snapshot_covers_is_kept_up_to_a_bound() {
+        let mut log = filled();
+        let each = at(0).bytes();
+        for (covered, kept, surplus) in [
+            (19, 20, None),
+            (19, 19, Some(0)),
+            (19, 5, Some(14)),
+            (19, 0, Some(19)),
+            (99, 5, Some(14)),
+            (9, 10, None),
+            (9, 5, Some(4)),
+            (0, 0, Some(0)),
+        ] {
+            assert_eq!(log.surplus(covered, kept * each), surplus, "{kept} up to {covered}");
+            assert_eq!(
+                log.surplus(covered, kept * each + each / 2),
+                surplus,
+                "{kept} and a half up to {covered}"
+            );
+        }
+        log.purge(entry_id(1, 9));
+        for (covered, kept, surplus) in [(3, 0, None), (9, 0, None), (15, 5, Some(10)), (15, 6, None)] {
+            assert_eq!(log.surplus(covered, kept * each), surplus, "{kept} up to {covered}");
+        }
     }
 
     #[test]

@@ -88,6 +88,16 @@ impl LogStore {
         (picture.log.purged(), picture.log.last())
     }
 
+    /// Bytes of the entries behind the one at `index`; of all of them for `None`.
+    pub fn bytes_behind(&self, index: Option<u64>) -> u64 {
+        self.picture().log.bytes_behind(index)
+    }
+
+    /// The last entry to forget so that those behind it up to `covered` take at most `bytes_max`.
+    pub fn surplus(&self, covered: u64, bytes_max: u64) -> Option<u64> {
+        self.picture().log.surplus(covered, bytes_max)
+    }
+
     /// What the log says of itself, to be held against the state.
     pub fn ends(&self) -> LogEnds {
         self.picture().log.ends()

@@ -6,7 +6,8 @@
 
 use openraft::{Config, SnapshotPolicy};
 
-/// Entries kept in the log behind a snapshot, so that a member that was away for a moment catches up from the log.
+/// Entries kept in the log behind a snapshot, so that a member that was away for a moment catches up from the log. Large
+/// ones are bounded by their bytes before (`log_length`).
 pub const ENTRIES_KEPT_BEHIND_SNAPSHOT: u64 = 50_000;
 /// Applied entries that gather before a purge: one purge record per this many entries keeps the log cheap.
 const PURGE_BATCH_ENTRIES: u64 = 5_000;
@@ -36,7 +37,7 @@ pub fn config(timing: Timing) -> Result<Config, String> {
         election_timeout_max: timing.election_ms * 2,
         install_snapshot_timeout: SNAPSHOT_SEND_MS_MAX,
         max_payload_entries: ENTRIES_PER_MESSAGE_MAX,
-        // Snapshots are triggered by bytes, not by a count of entries (`snapshots`).
+        // Snapshots are triggered by bytes, not by a count of entries (`log_length`).
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: ENTRIES_KEPT_BEHIND_SNAPSHOT,
         purge_batch_size: PURGE_BATCH_ENTRIES,

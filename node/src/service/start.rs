@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::compactor::Retention;
 use super::counts::Counts;
 use super::disk::{self, Disk};
-use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch};
+use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch, snapshots};
 use crate::auth::simple::SimpleTokens;
 use crate::fatal;
 use crate::identity::Identity;
@@ -29,11 +29,6 @@ use crate::recovery::{self, Recovered, RecoveryError};
 use crate::sled_engine::SledEngine;
 use crate::telemetry::in_full;
 use crate::watch::{Feed, Switchboard};
-
-/// How often the size of the log is compared with the size of the state.
-const SNAPSHOT_CHECK_TIME: Duration = Duration::from_secs(5);
-/// Log written since the last snapshot below which none is taken, however small the state is.
-const SNAPSHOT_LOG_BYTES_MIN: u64 = 128 << 20;
 
 /// How often a start that waits for room on the disk looks for it.
 const ROOM_LOOK_TIME: Duration = Duration::from_secs(1);
@@ -174,7 +169,7 @@ impl Service {
         tokio::spawn(leader_watch::look(self.clone()));
         tokio::spawn(clock::follow(self.clone()));
         tokio::spawn(end_with_consensus(self.inner.node.raft.clone()));
-        tokio::spawn(take_snapshots(self.clone()));
+        tokio::spawn(snapshots::take(self.clone()));
         tokio::spawn(disk::watch(self.clone()));
         tokio::spawn(self.clone().publish_client_urls());
     }
@@ -247,25 +242,5 @@ async fn end_with_consensus(raft: Raft) {
     match running(&raft) {
         Ok(()) | Err(Fatal::Stopped) => {}
         Err(error) => fatal::die(format_args!("consensus failed: {error}")),
-    }
-}
-
-/// Takes a snapshot whenever the log written since the last one is longer than the state is large, so that its cost
-/// stays a constant share of the cost of writing.
-async fn take_snapshots(service: Service) {
-    let node = &service.inner.node;
-    let mut written_at_last = node.log.wal().metrics().bytes;
-    let mut clock = tokio::time::interval(SNAPSHOT_CHECK_TIME);
-    loop {
-        clock.tick().await;
-        node.engine.measure();
-        let written = node.log.wal().metrics().bytes;
-        if written - written_at_last < node.engine.bytes().max(SNAPSHOT_LOG_BYTES_MIN) {
-            continue;
-        }
-        written_at_last = written;
-        if node.raft.trigger().snapshot().await.is_err() {
-            return;
-        }
     }
 }

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use crate::error::TooLarge;
+use crate::format::footprint;
 
 /// Largest payload of one record, in bytes: ten times etcd's largest request, and a quarter of a segment.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -22,6 +23,14 @@ pub struct Position {
     pub offset: u64,
     /// Length of the payload, in bytes.
     pub len: u32,
+}
+
+impl Position {
+    /// What the record takes in its segment, framing included, in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        footprint(self.len)
+    }
 }
 
 /// Records that are appended together, in order, and acknowledged together.

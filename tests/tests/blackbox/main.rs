@@ -27,6 +27,7 @@ mod differential;
 mod errors;
 mod etcdctl;
 mod faults;
+mod growth;
 mod grpc;
 mod handover;
 mod identity;
