@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
+use crate::http::connections::CLIENTS_MAX;
 pub use auth::{AuthSettings, JwtSettings, TokenSettings};
 pub use cluster::{Bootstrap, Founding, InitialMember, added_member_id};
 pub use settings::{Settings, SettingsError};
@@ -108,6 +109,8 @@ pub struct Limits {
     pub request_bytes_max: u64,
     /// Largest number of operations in one transaction.
     pub txn_ops_max: u32,
+    /// Most connections of clients at once, as far as file descriptors allow.
+    pub connections_max: u32,
 }
 
 /// How the log is written.
@@ -328,9 +331,15 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
             format!("{txn_ops_max} is outside 1 to {TXN_OPS_MAX}"),
         ));
     }
+    let connections_max = settings.max_connections.unwrap_or(CLIENTS_MAX);
+    if connections_max == 0 {
+        let reason = "0 would let nobody in: at least 1";
+        return Err(ConfigError::new("--max-connections", reason));
+    }
     Ok(Limits {
         request_bytes_max,
         txn_ops_max,
+        connections_max,
     })
 }
 

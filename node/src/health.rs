@@ -8,6 +8,8 @@
 
 pub mod checks;
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -18,6 +20,7 @@ use http::Uri;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use crate::http::connections::Door;
 use crate::http::query::Query;
 use crate::metrics;
 use crate::service::Service;
@@ -35,7 +38,9 @@ pub struct Probes {
     /// For the ends of certificates.
     pub tls: Tls,
     /// How often certificates were read again.
-    pub reloads: std::sync::Arc<Counts>,
+    pub reloads: Arc<Counts>,
+    /// For the connections of clients.
+    pub door: Arc<Door>,
 }
 
 /// The routes, for the metrics port and for the client port.
@@ -164,7 +169,7 @@ async fn version() -> Json<Version> {
 }
 
 async fn scrape(State(probes): State<Probes>) -> Response {
-    let page = metrics::page(&probes.situations.now(), &probes.tls, &probes.reloads);
+    let page = metrics::page(&probes.situations.now(), &probes.tls, &probes.reloads, &probes.door);
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], page).into_response()
 }
 

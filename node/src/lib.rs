@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config`, `duration`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
 //! | `server`, `situation` | the wiring: start order, accept loops, shutdown order; what the process is just now |
+//! | `descriptors`, `seldom` | how many connections there may be; what is said once in a while |
 //! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
 //! | `auth` | whom to believe: passwords, tokens, certificates |
 //! | `tls` | certificates, reloaded from disk without a restart |
@@ -21,6 +22,7 @@ pub mod auth;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod disk;
 pub mod duration;
 pub mod fatal;
@@ -33,6 +35,7 @@ pub mod metrics;
 pub mod raft;
 pub mod recovery;
 pub mod restore;
+pub mod seldom;
 pub mod server;
 pub mod service;
 pub mod situation;

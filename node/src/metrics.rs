@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::http::connections::Door;
 use crate::situation::Situation;
 use crate::tls::Tls;
 use crate::tls::reload::Counts;
@@ -22,11 +23,12 @@ use text::Page;
 
 /// The page as it is now.
 #[must_use]
-pub fn page(situation: &Situation, tls: &Tls, reloads: &Counts) -> String {
+pub fn page(situation: &Situation, tls: &Tls, reloads: &Counts, door: &Door) -> String {
     let mut page = Page::default();
     about(&mut page);
     process::write(&mut page);
     certificates(&mut page, tls, reloads);
+    connections(&mut page, door);
     if let Situation::Member(service) = situation {
         member::write(&mut page, &service.stats());
     }
@@ -41,6 +43,18 @@ fn about(page: &mut Page) {
         "Always 1; the label says which version of etcd's API is spoken.",
     )
     .with(&[("server_version", ETCD_VERSION)], 1);
+}
+
+fn connections(page: &mut Page, door: &Door) {
+    page.gauge("kvorum_client_connections", "Open connections of clients.")
+        .value(door.open());
+    page.gauge("kvorum_client_connections_max", "Most connections of clients at once.")
+        .value(door.max());
+    page.counter(
+        "kvorum_client_connections_refused_total",
+        "Connections of clients that were turned away because there were too many, or no file descriptors.",
+    )
+    .value(door.refused());
 }
 
 fn certificates(page: &mut Page, tls: &Tls, reloads: &Counts) {

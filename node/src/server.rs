@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::VERSION;
 use crate::auth::Believer;
 use crate::config::{Bootstrap, Config};
+use crate::descriptors;
 use crate::health::Probes;
-use crate::http::connections::{self, Routes};
+use crate::http::connections::{self, Door, PROBES_MAX, Port, Routes};
 use crate::http::{self, Edge, REQUEST_OVERHEAD_BYTES};
 use crate::identity::Identity;
 use crate::raft::MemberNode;
@@ -54,7 +55,9 @@ async fn member(config: Config) -> anyhow::Result<()> {
     signals::cancel_on_signal(stop.clone()).context("signals cannot be listened to")?;
     let tls = Tls::load(&config)?;
     let ports = Ports::bind(&config)?;
+    let door = Door::new(descriptors::prepare(config.limits.connections_max));
     let probes = Probes {
+        door: Arc::clone(&door),
         situations: Situations::default(),
         tls: tls.clone(),
         reloads: reload::start(tls.clone()).context("SIGHUP cannot be listened to")?,
@@ -62,12 +65,24 @@ async fn member(config: Config) -> anyhow::Result<()> {
 
     let (mut probing, mut clients, mut peers) = (Loops::default(), Loops::default(), Loops::default());
     for listener in ports.metrics {
-        let routes = Routes::new(crate::health::routes(probes.clone()));
-        probing.start(|stop| connections::serve(listener, None, routes, stop));
+        let port = Port {
+            name: "metrics",
+            tls: None,
+            routes: Routes::new(crate::health::routes(probes.clone())),
+            // Of its own: probes get through when clients have taken all of theirs.
+            door: Door::new(PROBES_MAX),
+        };
+        probing.start(|stop| connections::serve(listener, port, stop));
     }
     let routes = Routes::new(http::outside::router(probes.clone()));
     for listener in ports.client {
-        clients.start(|stop| connections::serve(listener, tls.client.clone(), routes.clone(), stop));
+        let port = Port {
+            name: "client",
+            tls: tls.client.clone(),
+            routes: routes.clone(),
+            door: Arc::clone(&door),
+        };
+        clients.start(|stop| connections::serve(listener, port, stop));
     }
 
     let Some(identity) = belonging::settle(&config, &tls, &probes.situations, &stop).await? else {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::wait::until;
 
@@ -69,16 +69,60 @@ impl Process {
         self.child.id()
     }
 
+    /// Its resident memory, in MiB.
+    #[must_use]
+    pub fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kilobytes.unwrap_or_default() / 1_024
+    }
+
+    /// Its open file descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+    }
+
+    /// The processor time it has used, in clock ticks (a hundredth of a second each).
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The second field is the program's name in parentheses; the 14th and the 15th are wanted.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let fields = fields.split(' ').skip(11).take(2);
+        fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
+
+    /// Lets it open this many more files and no more. Gaps between the numbers of open ones it may fill.
+    ///
+    /// # Panics
+    /// When the process is gone already.
+    pub fn allow_descriptors(&self, more: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs");
+        let numbers = open
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+        let max = numbers.max().map_or(0, |highest| highest + 1) + more;
+        // The hard limit is this process's own, of which the other is a child.
+        let limit = Rlimit {
+            current: Some(max),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit below the hard one");
+    }
+
+    fn pid(&self) -> Pid {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.expect("a process id is positive")
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
     /// When the process is gone already.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id is positive");
-        kill_process(pid, signal).expect("the process is ours and not yet waited for");
+        kill_process(self.pid(), signal).expect("the process is ours and not yet waited for");
     }
 
     /// How it ended, if it has.

@@ -244,6 +244,8 @@ pub enum Fault {
     MethodNotAllowed,
     /// The body is larger than the limit.
     TooLarge,
+    /// The member has as many connections as it may.
+    TooManyConnections,
 }
 
 impl Fault {
@@ -256,6 +258,7 @@ impl Fault {
             Self::UnknownPath => (404, "UnknownPath", "no such path"),
             Self::MethodNotAllowed => (405, "MethodNotAllowed", "the path has no such method"),
             Self::TooLarge => (413, "TooLarge", "the request is too large"),
+            Self::TooManyConnections => (503, "TooManyConnections", "too many connections"),
         };
         Problem::new(status, code, title, detail)
     }

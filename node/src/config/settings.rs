@@ -103,6 +103,9 @@ pub struct Settings {
     /// Largest number of operations in one transaction [default: 128].
     #[arg(long, env = "KVORUM_MAX_TXN_OPS", value_name = "COUNT")]
     pub max_txn_ops: Option<u32>,
+    /// Most connections of clients at once, as far as the limit of open files allows [default: 16384].
+    #[arg(long, env = "KVORUM_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<u32>,
 
     /// After how long without an event a watcher that wants to know is told how far it is [default: 10m].
     #[arg(long, env = "KVORUM_WATCH_PROGRESS_NOTIFY_INTERVAL", value_name = "DURATION")]
@@ -201,6 +204,7 @@ impl Settings {
             election_timeout: self.election_timeout.or(lower.election_timeout),
             max_request_bytes: self.max_request_bytes.or(lower.max_request_bytes),
             max_txn_ops: self.max_txn_ops.or(lower.max_txn_ops),
+            max_connections: self.max_connections.or(lower.max_connections),
             watch_progress_notify_interval: self
                 .watch_progress_notify_interval
                 .or(lower.watch_progress_notify_interval),

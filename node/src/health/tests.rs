@@ -28,6 +28,7 @@ async fn ask(situation: Situation, path: &str) -> String {
         situations: Situations::default(),
         tls: Tls::default(),
         reloads: Arc::default(),
+        door: Door::new(1),
     };
     probes.situations.enter(situation);
     let request = Request::get(path).body(Body::empty()).unwrap();

@@ -1,10 +1,17 @@
 //! From a listening socket to requests: handshakes, protocols, bounds, and an orderly end.
 //!
 //! One port speaks HTTP/1.1 and HTTP/2, over TLS or, where it listens in plain text, with prior knowledge. What must
-//! stay true: nothing here grows without a bound, and when the process stops, what is under way is finished first.
+//! stay true: nothing here grows without a bound; nobody waits for a place, but gets one or is refused; and when the
+//! process stops, what is under way is finished first.
+
+mod accept;
+mod door;
+mod prompt;
+mod refusal;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,17 +25,21 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::OtherSide;
 use crate::tls::{CallerName, ClientTls, HANDSHAKE_MAX};
+pub use accept::{Arrival, Listening};
+pub use door::{Door, Place, REFUSALS_MAX};
+use prompt::Prompt;
 
-/// Most connections open at once on a port: enough for a thousand pods with a few each; about 50 KiB apiece with TLS.
-/// The next one waits in the system's queue until another ends.
-pub const CONNECTIONS_MAX: u32 = 16_384;
+/// Most connections of clients at once where nobody says otherwise: enough for a thousand pods with a few each; about
+/// 50 KiB apiece with TLS.
+pub const CLIENTS_MAX: u32 = 16_384;
+/// Most connections at once on the port for probes and metrics: the kubelet, a few scrapers, somebody's curl.
+pub const PROBES_MAX: u32 = 64;
 /// Most bytes of a request's headers.
 pub const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// Longest time for a request's headers to arrive, counted from the end of the request before: so it is also how long
@@ -36,9 +47,15 @@ pub const HEADER_BYTES_MAX: u32 = 64 << 10;
 pub const HEADER_READ_MAX: Duration = Duration::from_secs(300);
 /// Most requests at once on one HTTP/2 connection; clients share one connection among many callers.
 pub const STREAMS_MAX: u32 = 1_000;
-/// Bytes in flight per stream, so that one large value does not wait for acknowledgements, and per connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Time for a connection to begin: a client that connects ahead of its first request does so for seconds, not minutes.
+pub const BEGINNING_MAX: Duration = Duration::from_secs(30);
+/// Bytes that may be on their way to us on one connection of HTTP/2, so that one large value does not wait for
+/// acknowledgements; for the first connections, see [`Door`]. What nobody reads is held in memory.
+pub const WIDE_WINDOW_BYTES: u32 = 1 << 20;
+/// The same for the others: HTTP/2's own, below which it cannot be.
+const NARROW_WINDOW_BYTES: u32 = (64 << 10) - 1;
+/// Bytes of one stream's answers that are given to the protocol before the client makes room for them.
+const SEND_BYTES_MAX: usize = 64 << 10;
 /// A silent HTTP/2 connection is asked whether it is alive, and dropped when it does not answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -47,9 +64,6 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Longest time that clients get to leave by themselves before idle connections are closed. HTTP/1.1 has no word for
 /// "no more requests, please" but the header of an answer; a request that crosses the end of its connection gets none.
 const LEAVE_MAX: Duration = Duration::from_millis(250);
-/// Pause after the system refused a connection, usually because it has no file descriptors left: only the end of other
-/// connections can help, and nothing tells us of it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The routes that requests are given to; they change when the process becomes a member.
 #[derive(Clone)]
@@ -86,20 +100,38 @@ impl Routes {
     }
 }
 
+/// What a port is served with.
+#[derive(Clone)]
+pub struct Port {
+    /// Its name in the log.
+    pub name: &'static str,
+    /// `None` for plain text.
+    pub tls: Option<Arc<ClientTls>>,
+    /// Where requests go.
+    pub routes: Routes,
+    /// Who is let in.
+    pub door: Arc<Door>,
+}
+
 /// Serves connections until `stop`; then lets those that are open finish, for at most [`DRAIN_MAX`].
-pub async fn serve(listener: TcpListener, tls: Option<Arc<ClientTls>>, routes: Routes, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+pub async fn serve(listener: TcpListener, port: Port, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
-    while let Some((tcp, slot)) = next(&listener, &slots, &stop).await {
-        let (tls, routes, watcher, stop) = (tls.clone(), routes.clone(), graceful.watcher(), stop.clone());
-        tokio::spawn(async move {
-            connection(tcp, tls, routes, watcher, stop).await;
-            drop(slot);
-        });
+    let mut listening = Listening::new(listener, port.name);
+    while let Some(arrival) = stop.run_until_cancelled(listening.next()).await {
+        let Arrival::Connection(tcp, _) = arrival else {
+            port.door.turn_away();
+            continue;
+        };
+        match port.door.enter() {
+            Some(place) => {
+                let (port, watcher, stop) = (port.clone(), graceful.watcher(), stop.clone());
+                tokio::spawn(connection(tcp, port, place, watcher, stop));
+            }
+            None => turn_away(tcp, &port),
+        }
     }
-    drop(listener);
-    // All slots are free when everybody has left.
-    let _ = timeout(LEAVE_MAX, slots.acquire_many(CONNECTIONS_MAX)).await;
+    drop(listening);
+    let _ = timeout(LEAVE_MAX, port.door.empty()).await;
     if timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!(
             "some connections were still busy {} s after the stop",
@@ -108,38 +140,21 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ClientTls>>, routes: R
     }
 }
 
-/// The next connection with its slot; `None` when it is time to stop.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = stop
-        .run_until_cancelled(Arc::clone(slots).acquire_owned())
-        .await?
-        .ok()?;
-    loop {
-        match stop.run_until_cancelled(listener.accept()).await? {
-            Ok((tcp, _)) => return Some((tcp, slot)),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
-            }
-        }
-    }
+/// Refuses a connection, with a word where not too many are being told already.
+fn turn_away(tcp: TcpStream, port: &Port) {
+    let Some(word) = port.door.word() else { return };
+    let tls = port.tls.clone();
+    tokio::spawn(async move {
+        refusal::refuse(tcp, tls).await;
+        drop(word);
+    });
 }
 
-async fn connection(
-    tcp: TcpStream,
-    tls: Option<Arc<ClientTls>>,
-    routes: Routes,
-    watcher: Watcher,
-    stop: CancellationToken,
-) {
+async fn connection(tcp: TcpStream, port: Port, place: Place, watcher: Watcher, stop: CancellationToken) {
     // Small answers must not wait for more; a socket that refuses this is already closed.
     let _ = tcp.set_nodelay(true);
-    let Some(tls) = tls else {
-        return requests(tcp, OtherSide::default(), routes, watcher, stop).await;
+    let Some(tls) = &port.tls else {
+        return requests(tcp, OtherSide::default(), &port, &place, watcher, stop).await;
     };
     match timeout(HANDSHAKE_MAX, tls.acceptor().accept(tcp)).await {
         Ok(Ok(stream)) => {
@@ -147,27 +162,43 @@ async fn connection(
             let other_side = OtherSide {
                 name: leaf.map(CallerName::of),
             };
-            requests(stream, other_side, routes, watcher, stop).await;
+            requests(stream, other_side, &port, &place, watcher, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn requests<S>(stream: S, other_side: OtherSide, routes: Routes, watcher: Watcher, stop: CancellationToken)
-where
+async fn requests<S>(
+    stream: S,
+    other_side: OtherSide,
+    port: &Port,
+    place: &Place,
+    watcher: Watcher,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service =
-        hyper::service::service_fn(move |request| routes.clone().call(request, other_side.clone(), stop.clone()));
-    let protocols = protocols();
+    let heard = Arc::new(AtomicBool::new(false));
+    let stream = Prompt::new(stream, BEGINNING_MAX, Arc::clone(&heard));
+    let routes = port.routes.clone();
+    let service = hyper::service::service_fn(move |request| {
+        heard.store(true, Ordering::Relaxed);
+        routes.clone().call(request, other_side.clone(), stop.clone())
+    });
+    let protocols = protocols(place.is_wide());
     let serving = protocols.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(serving).await {
         tracing::debug!(error, "a connection ended early");
     }
 }
 
-fn protocols() -> auto::Builder<TokioExecutor> {
+fn protocols(is_wide: bool) -> auto::Builder<TokioExecutor> {
+    let window = if is_wide {
+        WIDE_WINDOW_BYTES
+    } else {
+        NARROW_WINDOW_BYTES
+    };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -179,8 +210,9 @@ fn protocols() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER_MAX);
     builder

@@ -2,44 +2,44 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::connections::{Arrival, Listening};
+use crate::seldom::Seldom;
 use crate::service::Service;
 use crate::tls::PeerTransport;
 
 /// Most connections from other members at once: a handful per member, with room for those that reconnect.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Pause after the system refused a connection; see `http::connections`.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves other members until `stop`, then drops their connections.
 pub async fn serve(listener: TcpListener, transport: Arc<PeerTransport>, service: Service, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let complaints = Arc::new(Complaints::default());
+    let (complaints, said) = (Arc::new(Complaints::default()), Seldom::default());
+    let mut listening = Listening::new(listener, "peer");
     let mut open = JoinSet::new();
     let accepting = async {
         loop {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
-            match listener.accept().await {
-                Ok((tcp, from)) => {
-                    let (transport, service, complaints) =
-                        (Arc::clone(&transport), service.clone(), Arc::clone(&complaints));
-                    open.spawn(async move {
-                        connection(tcp, from, &transport, &service, &complaints).await;
-                        drop(slot);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a member's connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            let Arrival::Connection(tcp, from) = listening.next().await else {
+                continue;
+            };
             while open.try_join_next().is_some() {}
+            // Closed at once, it is tried again; left in the system's queue, a member would wait for a silent stranger.
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                if said.is_due() {
+                    tracing::warn!("{CONNECTIONS_MAX} connections to the peer port are open: further ones are closed");
+                }
+                continue;
+            };
+            let (transport, service, complaints) = (Arc::clone(&transport), service.clone(), Arc::clone(&complaints));
+            open.spawn(async move {
+                connection(tcp, from, &transport, &service, &complaints).await;
+                drop(slot);
+            });
         }
     };
     stop.run_until_cancelled(accepting).await;

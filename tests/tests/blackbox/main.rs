@@ -13,6 +13,7 @@ mod admin;
 mod alarms;
 mod auth;
 mod auth_bypass;
+mod bounds;
 mod certificates;
 mod cli;
 mod cli_bench;

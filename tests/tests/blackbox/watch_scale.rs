@@ -17,13 +17,9 @@ const PER_CONNECTION: usize = 50;
 /// Writes to the one key that a tenth of all watch, and to each of a few others.
 const WRITES: usize = 50;
 
-/// Resident memory of a process, in MiB.
+/// Resident memory of the member, in MiB.
 fn resident(cluster: &Cluster) -> u64 {
-    let id = cluster.members[0].process.as_ref().unwrap().id();
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kilobytes.unwrap_or_default() / 1_024
+    cluster.members[0].process.as_ref().unwrap().resident_mib()
 }
 
 /// Reads until every watcher of the stream was told of `WRITES` events of its key, in order; checks that each came once.

@@ -30,18 +30,29 @@ async fn echo(Extension(other_side): Extension<OtherSide>, request: Request<Body
     format!("{version:?} {name} {size}")
 }
 
-struct Port {
+struct Open {
     address: SocketAddr,
     stop: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
 }
 
-async fn open(router: Router, tls: Option<ClientTls>) -> Port {
+/// A port with room for everybody.
+async fn open(router: Router, tls: Option<ClientTls>) -> Open {
+    open_for(CLIENTS_MAX, router, tls).await
+}
+
+async fn open_for(max: u32, router: Router, tls: Option<ClientTls>) -> Open {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = serve(listener, tls.map(Arc::new), Routes::new(router), stop.clone());
-    Port {
+    let port = Port {
+        name: "client",
+        tls: tls.map(Arc::new),
+        routes: Routes::new(router),
+        door: Door::new(max),
+    };
+    let serving = serve(listener, port, stop.clone());
+    Open {
         address,
         stop,
         serving: tokio::spawn(serving),
@@ -166,7 +177,13 @@ async fn routes_change_for_connections_that_are_open() {
     let routes = Routes::new(Router::new().route("/", get(|| async { "before" })));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, None, routes.clone(), CancellationToken::new()));
+    let port = Port {
+        name: "client",
+        tls: None,
+        routes: routes.clone(),
+        door: Door::new(CLIENTS_MAX),
+    };
+    tokio::spawn(serve(listener, port, CancellationToken::new()));
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -175,5 +192,49 @@ async fn routes_change_for_connections_that_are_open() {
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), expected);
         routes.replace(Router::new().route("/", get(|| async { "after" })));
+    }
+}
+
+#[test_case(Version::HTTP_11, false; "http 1 in plain text")]
+#[test_case(Version::HTTP_2, false; "http 2 with prior knowledge")]
+#[test_case(Version::HTTP_11, true; "http 1 over tls")]
+#[test_case(Version::HTTP_2, true; "http 2 over tls")]
+#[tokio::test]
+async fn whoever_finds_no_place_is_told_so(version: Version, over_tls: bool) {
+    let authority = Authority::new("clients");
+    let dir = tempfile::tempdir().unwrap();
+    let files = authority.write(dir.path(), "server", Leaf::new("server"));
+    let tls = over_tls.then(|| ClientTls::load(files, true).unwrap());
+    let port = open_for(1, Router::new().route("/", post(echo)), tls).await;
+    let dial = async || match over_tls {
+        true => dial(port.address, Some(&authority), Some(authority.sign(Leaf::new("shop")))).await,
+        false => dial(port.address, None, None).await,
+    };
+    // Asks nothing, and has the place all the same.
+    let first = dial().await;
+    let (status, text) = ask(dial().await, version, "/", Bytes::from_static(b"hello")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("\"code\":\"TooManyConnections\""), "{text}");
+    drop(first);
+    let asked = async {
+        // Until the place is free again, and no longer.
+        while ask(dial().await, version, "/", Bytes::from_static(b"hello")).await.0 != StatusCode::OK {}
+    };
+    timeout(DRAIN_MAX, asked).await.expect("a place for the next");
+}
+
+#[tokio::test]
+async fn a_refusal_waits_for_nobody() {
+    use tokio::io::AsyncReadExt as _;
+    let port = open_for(1, Router::new(), None).await;
+    let _first = TcpStream::connect(port.address).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..REFUSALS_MAX + 1 {
+        silent.push(TcpStream::connect(port.address).await.unwrap());
+    }
+    // The one for whom there was no word sees the end at once; the others when their time is over.
+    for mut stream in silent.into_iter().rev() {
+        let read = timeout(DRAIN_MAX, stream.read_u8()).await.expect("an end");
+        assert!(read.is_err());
     }
 }
