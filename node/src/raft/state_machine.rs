@@ -27,13 +27,16 @@ use crate::disk;
 use crate::service::counts::Counts;
 
 use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
+use super::log_index::cost;
 use super::snapshots::{self, SnapshotDir, SnapshotFile};
 use super::{Answer, Entry, EntryId, StoredMembership, Types, entry_id};
 use crate::lease::time_line::TimeLine;
 use crate::watch::Feed;
 
-/// Entries applied under one lock and published together: enough to share the cost, few enough to answer soon.
+/// Entries applied under one lock and published together: enough to share the cost, few enough to answer soon;
 const APPLY_BATCH_MAX: usize = 512;
+/// and their bytes, which one entry may exceed: a member that is behind finds any number of them at once.
+const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// How long after a snapshot for which there was no room the next is tried.
 const SNAPSHOT_RETRY_TIME: Duration = Duration::from_secs(5);
@@ -204,6 +207,28 @@ impl StateMachine {
     }
 }
 
+/// What of a stream is to be had at once, as much as is applied together; `None` at its end.
+async fn next_batch<T>(
+    stream: &mut (impl Stream<Item = io::Result<T>> + Unpin),
+    cost: impl Fn(&T) -> usize,
+) -> Option<io::Result<Vec<T>>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let mut next = Some(stream.next().await?);
+    while let Some(item) = next.take() {
+        match item {
+            Ok(item) => {
+                bytes += cost(&item);
+                batch.push(item);
+            }
+            Err(error) => return Some(Err(error)),
+        }
+        if batch.len() < APPLY_BATCH_MAX && bytes < APPLY_BATCH_BYTES_MAX {
+            next = stream.next().now_or_never().flatten();
+        }
+    }
+    Some(Ok(batch))
+}
+
 /// The log position and membership that `view` stands at.
 fn position_of(view: &kvorum_store::View) -> io::Result<(Option<EntryId>, StoredMembership)> {
     let last = view.applied().map(|at| entry_id(at.term, at.index));
@@ -226,14 +251,8 @@ impl RaftStateMachine<Types> for StateMachine {
     where
         Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        while let Some(first) = entries.next().await {
-            let mut batch = vec![first?];
-            while batch.len() < APPLY_BATCH_MAX
-                && let Some(Some(next)) = entries.next().now_or_never()
-            {
-                batch.push(next?);
-            }
-            self.apply_batch(batch)?;
+        while let Some(batch) = next_batch(&mut entries, |(entry, _)| cost(entry)).await {
+            self.apply_batch(batch?)?;
             self.wait_for_engine().await;
         }
         Ok(())
@@ -300,5 +319,24 @@ impl RaftSnapshotBuilder<Types> for StateMachine {
                 built => return built,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(&[], &[]; "nothing")]
+    #[test_case(&[1; 600], &[512, 88]; "many")]
+    #[test_case(&[1 << 20; 10], &[4, 4, 2]; "large ones")]
+    #[test_case(&[1, 16 << 20, 16 << 20, 1], &[2, 1, 1]; "very large ones")]
+    fn batches_are_bounded(costs: &[usize], expected: &[usize]) {
+        let mut stream = futures::stream::iter(costs.iter().copied().map(Ok));
+        let mut batches = Vec::new();
+        while let Some(batch) = next_batch(&mut stream, |cost| *cost).now_or_never().unwrap() {
+            batches.push(batch.unwrap().len());
+        }
+        assert_eq!(batches, expected);
     }
 }

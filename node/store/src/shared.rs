@@ -28,6 +28,9 @@ const HASHES_MAX: usize = 4_096;
 /// A read of at most this many records from the engine fills the cache; a longer one would only sweep it.
 const CACHE_FILL_RECORDS_MAX: usize = 64;
 
+/// Records looked up in memory at once: what memory forgets meanwhile is held until they were handed over.
+const LOOKUPS_MAX: usize = 256;
+
 pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) values: Values,
@@ -227,31 +230,44 @@ pub(crate) struct Source<'a> {
 impl Source<'_> {
     /// The pairs that puts left at `revisions`, in their order.
     pub(crate) fn pairs(&self, revisions: &[Revision]) -> Result<Vec<KeyValue>, EngineError> {
-        let records = self.records(revisions)?;
-        revisions
-            .iter()
-            .zip(&records)
-            .map(|(revision, record)| pair(*revision, record))
-            .collect()
+        let mut pairs = Vec::with_capacity(revisions.len());
+        self.visit(revisions, &mut |revision, record| {
+            pairs.push(pair(revision, &record)?);
+            Ok(())
+        })?;
+        Ok(pairs)
     }
 
     /// The pair that a put left at `revision`.
     pub(crate) fn pair(&self, revision: Revision) -> Result<KeyValue, EngineError> {
-        let records = self.records(&[revision])?;
-        pair(revision, &records[0])
+        let mut found = Err(EngineError::Missing { revision });
+        self.visit(&[revision], &mut |revision, record| {
+            found = pair(revision, &record);
+            Ok(())
+        })?;
+        found
     }
 
-    /// The records of `revisions`, in their order.
-    pub(crate) fn records(&self, revisions: &[Revision]) -> Result<Vec<Bytes>, EngineError> {
-        let mut found = self.shared.values.find(revisions);
-        let missing = found.iter().filter(|record| record.is_none()).count();
-        for (revision, record) in revisions.iter().zip(&mut found).filter(|(_, record)| record.is_none()) {
-            *record = Some(match self.staged(*revision) {
-                Some(staged) => staged,
-                None => self.stored(*revision, missing <= CACHE_FILL_RECORDS_MAX)?,
-            });
+    /// Hands over the records of `revisions` in their order, one after the other, so that any number of them takes the
+    /// memory of one.
+    pub(crate) fn visit(
+        &self,
+        revisions: &[Revision],
+        take: &mut dyn FnMut(Revision, Bytes) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        for some in revisions.chunks(LOOKUPS_MAX) {
+            let found = self.shared.values.find(some);
+            let missing = found.iter().filter(|record| record.is_none()).count();
+            let remember = missing <= CACHE_FILL_RECORDS_MAX;
+            for (revision, record) in some.iter().zip(found) {
+                let record = match record.or_else(|| self.staged(*revision)) {
+                    Some(record) => record,
+                    None => self.stored(*revision, remember)?,
+                };
+                take(*revision, record)?;
+            }
         }
-        Ok(found.into_iter().flatten().collect())
+        Ok(())
     }
 
     fn staged(&self, revision: Revision) -> Option<Bytes> {

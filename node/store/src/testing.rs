@@ -13,10 +13,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self {
-            store: Store::open(Arc::new(MemoryEngine::default())).unwrap(),
-            index: 0,
-        }
+        Self::on(Store::open(Arc::new(MemoryEngine::default())).unwrap())
+    }
+
+    /// On a store at its beginning.
+    pub(crate) fn on(store: Store) -> Self {
+        Self { store, index: 0 }
     }
 
     pub(crate) fn next(&mut self) -> LogPosition {

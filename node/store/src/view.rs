@@ -26,9 +26,6 @@ pub use replay::Replay;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Records hashed at a time when the hash of an old revision is computed.
-const HASH_RECORDS_MAX: usize = 256;
-
 /// Answers from the newest published state. Cheap to clone, and the same for all threads.
 #[derive(Clone)]
 pub struct Reader {
@@ -269,11 +266,10 @@ impl View {
             let keys = self.state.index.all_keys(crate::index::Span::From(b""));
             let visible: Vec<_> = keys.filter_map(|(_, history)| history.visible(revision)).collect();
             let mut hash = Fingerprint::default();
-            for some in visible.chunks(HASH_RECORDS_MAX) {
-                for record in sight.source.records(some)? {
-                    hash = hash.plus(Fingerprint::of(record::hashed(&record)));
-                }
-            }
+            sight.source.visit(&visible, &mut |_, record| {
+                hash = hash.plus(Fingerprint::of(record::hashed(&record)));
+                Ok(())
+            })?;
             Ok(hash)
         })
     }

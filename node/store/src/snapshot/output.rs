@@ -9,8 +9,10 @@ use crate::view::View;
 use prost::Message;
 use std::io;
 
-/// Records taken out of the history at a time.
+/// Records taken out of the history at a time,
 const RECORDS_PER_READ: usize = 1_024;
+/// and their bytes, which one record may exceed: what a snapshot needs of memory, however large the values are.
+pub(super) const BYTES_PER_READ: usize = 4 << 20;
 
 /// Writes the whole state of a view. Buffer the stream: frames are written in several small parts.
 pub fn write(view: &View, stream: &mut dyn io::Write) -> Result<Summary, SnapshotError> {
@@ -49,7 +51,7 @@ fn records(view: &View, chunks: &mut Chunks<'_>) -> Result<(), SnapshotError> {
     loop {
         let part = view
             .shared()
-            .replay(first, view.revision(), RECORDS_PER_READ, usize::MAX)?;
+            .replay(first, view.revision(), RECORDS_PER_READ, BYTES_PER_READ)?;
         for (revision, record) in &part.records {
             let key = record_key(*revision);
             let (_, pair) = record::decode(&key, record)?;

@@ -1,13 +1,17 @@
 //! Snapshots: whole, damaged in every byte, cut anywhere, and taken while the store goes on.
 
+use super::output::BYTES_PER_READ;
 use super::{SnapshotError, Summary, copy, read, verify, write};
 use crate::auth::UserAdd;
+use crate::engine::Visit;
 use crate::testing::{Bench, compact, delete, grant, put};
-use crate::{AuthCommand, Command, MemoryEngine, OpenError, Store, Who};
+use crate::{AuthCommand, Batch, Command, Engine, EngineError, MemoryEngine, OpenError, Store, Who};
 use bytes::Bytes;
 use kvorum_api::etcdserverpb::alarm_request::AlarmAction;
 use kvorum_api::etcdserverpb::{AlarmRequest, AlarmType, AuthRoleAddRequest};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use test_case::test_case;
 
 fn image(store: &Store) -> (Vec<u8>, Summary) {
@@ -252,4 +256,56 @@ fn a_failed_install_can_be_repeated() {
     bench.store.install(&mut &image[..]).unwrap();
     assert_eq!(bench.store.hash(), source.store.hash());
     assert!(write(&bench.store.reader().view(), &mut Vec::new()).is_ok());
+}
+
+/// Remembers the most bytes that one scan gave.
+#[derive(Default)]
+struct Scanned {
+    engine: MemoryEngine,
+    most: AtomicUsize,
+}
+
+impl Engine for Scanned {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.engine.get(key)
+    }
+
+    fn scan(&self, range: Range<&[u8]>, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let mut bytes = 0;
+        let scanned = self.engine.scan(range, &mut |key, value| {
+            bytes += value.len();
+            visit(key, value)
+        });
+        self.most.fetch_max(bytes, Ordering::Relaxed);
+        scanned
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        self.engine.write(batch)
+    }
+
+    fn clear(&self) -> Result<(), EngineError> {
+        self.engine.clear()
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.engine.flush()
+    }
+}
+
+#[test]
+fn large_values_are_read_a_few_at_a_time() {
+    let engine = Arc::new(Scanned::default());
+    let store = Store::open(Arc::clone(&engine) as Arc<dyn Engine>).unwrap();
+    let mut bench = Bench::on(store);
+    let value = "x".repeat(256 << 10);
+    for key in 0..64 {
+        bench.apply(put(&key.to_string(), &value));
+    }
+    bench.settle();
+    let (whole, summary) = image(&bench.store);
+    assert_eq!(summary.entries, 64);
+    assert_eq!(verify(&mut &whole[..]).unwrap(), summary);
+    let most = engine.most.load(Ordering::Relaxed);
+    assert!(most <= BYTES_PER_READ + (257 << 10), "{most} bytes at once");
 }
