@@ -94,22 +94,25 @@ impl Process {
         fields.filter_map(|field| field.parse::<u64>().ok()).sum()
     }
 
-    /// Lets it open this many more files and no more. Gaps between the numbers of open ones it may fill.
+    /// Lets it have files open with `more` numbers above the highest in use. How many it can open, the numbers that are
+    /// free in between among them.
     ///
     /// # Panics
     /// When the process is gone already.
-    pub fn allow_descriptors(&self, more: u64) {
+    pub fn allow_descriptors(&self, more: u64) -> u64 {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs");
         let numbers = open
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-        let max = numbers.max().map_or(0, |highest| highest + 1) + more;
+        let numbers: Vec<u64> = numbers.collect();
+        let max = numbers.iter().max().map_or(0, |highest| highest + 1) + more;
         // The hard limit is this process's own, of which the other is a child.
         let limit = Rlimit {
             current: Some(max),
             maximum: getrlimit(Resource::Nofile).maximum,
         };
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit below the hard one");
+        max - numbers.len() as u64
     }
 
     fn pid(&self) -> Pid {
