@@ -29,6 +29,7 @@ pub mod routes;
 pub mod settings;
 pub mod snapshots;
 pub mod state_machine;
+pub mod transfer;
 
 #[cfg(test)]
 mod conformance;

@@ -271,8 +271,9 @@ impl Disk<'_> {
                 };
                 // Whole before it replaces anything: what the engine holds may be all there is.
                 snapshots::verify(*id, file, &mut |_| ()).map_err(|error| bad(in_full(&error)))?;
-                let mut reader = file.reader().map_err(|error| bad(error.to_string()))?;
-                store.install(&mut reader).map_err(|error| bad(in_full(&error)))?;
+                store
+                    .install(&mut file.reader())
+                    .map_err(|error| bad(in_full(&error)))?;
                 store.publish();
                 rebuilt = true;
             }

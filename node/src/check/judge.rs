@@ -9,7 +9,7 @@ use super::look::{Facts, SnapshotFact};
 use super::report::{Engine, Finding, Log, Report, Segment, Severity, Snapshot, Who};
 use crate::identity::IdentityError;
 use crate::identity::file::{FILE_NAME, Found};
-use crate::raft::{EntryId, entry_id};
+use crate::raft::{EntryId, entry_id, transfer};
 use crate::recovery::evidence::{contradiction, words};
 use crate::recovery::{ENGINE, LOG, SNAPSHOTS};
 use crate::sled_engine::{Believed, Distrust};
@@ -47,8 +47,17 @@ pub(super) fn judge(facts: Facts) -> Report {
     log(&facts, &mut findings);
     let base = base(&facts, &mut findings);
     for path in facts.log.unfinished.iter().chain(&facts.leftovers) {
-        let what = "an interrupted write left this; it holds nothing";
-        findings.add(Severity::Note, path, None, what, "a node removes it, or writes over it");
+        let (what, next) = match transfer::is_partial(path) {
+            true => (
+                "the beginning of a snapshot that another member sends",
+                "a node goes on from there when it is sent again, or removes it",
+            ),
+            false => (
+                "an interrupted write left this; it holds nothing",
+                "a node removes it, or writes over it",
+            ),
+        };
+        findings.add(Severity::Note, path, None, what, next);
     }
     for path in &facts.strangers {
         let what = "this is none of a node's files";

@@ -15,6 +15,7 @@ use crate::raft::log_index::LogIndex;
 use crate::raft::log_records::{self, Record};
 use crate::raft::log_store::ReplayRecordError;
 use crate::raft::snapshots::{self, SnapshotFile};
+use crate::raft::transfer;
 use crate::recovery::{ENGINE, LOG, SNAPSHOTS, may_be_new};
 use crate::sled_engine::{self, Believed, Distrust};
 
@@ -153,7 +154,7 @@ fn sort(top: Vec<PathBuf>, snapshots: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<PathBu
         }
     }
     for path in snapshots {
-        match snapshots::is_temporary(&path) {
+        match snapshots::is_temporary(&path) || transfer::is_partial(&path) {
             true => leftovers.push(path),
             false if snapshots::position_of(&path).is_none() => strangers.push(path),
             false => {}

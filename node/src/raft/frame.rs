@@ -21,16 +21,21 @@ pub const MAGIC: [u8; 4] = *b"KVP1";
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// What a connection is for. Each has its own, so that a snapshot never delays a heartbeat.
+///
+/// A channel whose conversation changes gets a new name at the end: to a member of another version it is then unknown, or
+/// known to be old, and that connection is closed, while the other channels go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channel {
     /// A pipelined stream of log entries.
     Append,
     /// One question, one answer, again and again: votes, heartbeats, transfer of leadership.
     Call,
-    /// One snapshot.
+    /// A snapshot as builds before 0.1.0 sent it. Refused.
     Snapshot,
     /// Proposals and read-index questions of a follower, many at once.
     Forward,
+    /// One snapshot, taken up where it broke.
+    Transfer,
 }
 
 /// The dialler's first frame.
@@ -171,6 +176,22 @@ mod tests {
             receive::<_, Hello>(&mut reader).await.unwrap_err().kind(),
             io::ErrorKind::InvalidData
         );
+    }
+
+    /// Members of different builds talk to each other while a cluster is upgraded.
+    #[test]
+    fn channels_are_known_by_numbers_that_stay() {
+        let channels = [
+            Channel::Append,
+            Channel::Call,
+            Channel::Snapshot,
+            Channel::Forward,
+            Channel::Transfer,
+        ];
+        for (number, channel) in channels.iter().enumerate() {
+            let bytes = postcard::to_stdvec(channel).unwrap();
+            assert_eq!(bytes, [u8::try_from(number).unwrap()], "{channel:?}");
+        }
     }
 
     #[test]

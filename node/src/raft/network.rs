@@ -33,7 +33,8 @@ use super::frame::{self, Channel};
 use super::line::Line;
 use super::peer_counts::PeerCount;
 use super::peers::Dialler;
-use super::snapshots::{Meta, SnapshotFile};
+use super::snapshots::SnapshotFile;
+use super::transfer::{self, Content, Head, Pace};
 use super::{MemberNode, Types};
 
 /// Requests written before one flush: what gathered while the last flush was under way.
@@ -69,17 +70,6 @@ pub enum Response {
     Transfer(TransferLeaderResponse<Types>),
     /// Consensus on that member has stopped.
     Failed(String),
-}
-
-/// The head of a snapshot connection; the file's bytes follow.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct SnapshotHead {
-    /// The leader's vote.
-    pub vote: VoteOf<Types>,
-    /// Position and membership.
-    pub meta: Meta,
-    /// Length of the file, in bytes.
-    pub bytes: u64,
 }
 
 /// Makes the links to other members.
@@ -188,26 +178,15 @@ impl Link {
         vote: VoteOf<Types>,
         snapshot: SnapshotOf<Types, SnapshotFile>,
     ) -> io::Result<SnapshotResponse<Types>> {
-        let mut stream = self.dialler.dial(self.target, &self.node, Channel::Snapshot).await?;
-        let bytes = snapshot.snapshot.bytes()?;
-        frame::send(
-            &mut stream,
-            &SnapshotHead {
-                vote,
-                meta: snapshot.meta,
-                bytes,
-            },
-        )
-        .await?;
-        let mut file = tokio::fs::File::from_std(std::fs::File::open(&snapshot.snapshot.path)?);
-        let sent = tokio::io::copy(&mut file, &mut stream).await?;
-        if sent != bytes {
-            return Err(io::Error::other(format!(
-                "the snapshot has {bytes} bytes but {sent} were read"
-            )));
-        }
-        stream.flush().await?;
-        frame::expect(&mut stream).await
+        let head = Head {
+            vote,
+            meta: snapshot.meta,
+            content: Content::of(&snapshot.snapshot)?,
+        };
+        let (dialler, target, node) = (&self.dialler, self.target, &self.node);
+        let dial = move || dialler.dial(target, node, Channel::Transfer);
+        let pace = Pace::new(self.target, Arc::clone(&self.count));
+        transfer::send(dial, &head, &snapshot.snapshot, pace).await
     }
 }
 

@@ -26,6 +26,14 @@ pub struct PeerCount {
     pub failures: AtomicU64,
     /// From a heartbeat to its answer.
     pub round_trips: Durations,
+    /// Bytes of snapshots sent.
+    pub snapshot_bytes: AtomicU64,
+    /// Snapshots that it has taken up.
+    pub snapshots_sent: AtomicU64,
+    /// Attempts at sending one that broke off or were refused.
+    pub snapshots_failed: AtomicU64,
+    /// Attempts that went on where another had broken off.
+    pub snapshots_resumed: AtomicU64,
 }
 
 impl Default for PeerCount {
@@ -35,6 +43,10 @@ impl Default for PeerCount {
             received_bytes: AtomicU64::default(),
             failures: AtomicU64::default(),
             round_trips: Durations::new(ROUND_TRIP_MIN, ROUND_TRIP_BUCKETS),
+            snapshot_bytes: AtomicU64::default(),
+            snapshots_sent: AtomicU64::default(),
+            snapshots_failed: AtomicU64::default(),
+            snapshots_resumed: AtomicU64::default(),
         }
     }
 }
@@ -75,12 +87,47 @@ impl PeerCounts {
         for (id, peer) in &peers {
             failures = failures.with(&[("To", id)], now(&peer.failures));
         }
+        snapshots(page, &peers);
         let mut trips = page.histogram(
             "etcd_network_peer_round_trip_time_seconds",
             "Round-Trip-Time histogram between peers.",
         );
         for (id, peer) in &peers {
             trips = trips.distribution(&[("To", id)], &peer.round_trips.distribution());
+        }
+    }
+}
+
+/// What a family tells of one member.
+type Number = fn(&PeerCount) -> &AtomicU64;
+
+fn snapshots(page: &mut Page, peers: &[(String, Arc<PeerCount>)]) {
+    let families: [(&str, &str, Number); 4] = [
+        (
+            "etcd_network_snapshot_send_success",
+            "Total number of successful snapshot sends.",
+            |peer| &peer.snapshots_sent,
+        ),
+        (
+            "etcd_network_snapshot_send_failures",
+            "Total number of snapshot send failures.",
+            |peer| &peer.snapshots_failed,
+        ),
+        (
+            "kvorum_network_snapshot_resumed_total",
+            "Attempts at sending a snapshot that went on where another had broken off.",
+            |peer| &peer.snapshots_resumed,
+        ),
+        (
+            "kvorum_network_snapshot_sent_bytes_total",
+            "Bytes of snapshots sent to peers.",
+            |peer| &peer.snapshot_bytes,
+        ),
+    ];
+    for (name, help, number) in families {
+        let mut family = page.counter(name, help);
+        for (id, peer) in peers {
+            family = family.with(&[("To", id)], number(peer).load(Ordering::Relaxed));
         }
     }
 }

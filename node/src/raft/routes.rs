@@ -4,7 +4,6 @@
 //! here and verified; a connection of a peer that misbehaves ends, and only that.
 
 use std::io;
-use std::path::Path;
 
 use futures::{Stream, StreamExt};
 use openraft::raft::StreamAppendResult;
@@ -12,8 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 
 use super::frame::{self, Channel, Greeting, Hello, MAGIC};
 use super::line;
-use super::network::{Question, Response, SnapshotHead};
+use super::network::{Question, Response};
 use super::snapshots::SnapshotFile;
+use super::transfer::{self, Head};
 use super::{Raft, Types};
 use crate::service::Service;
 use crate::tls::PeerStream;
@@ -50,7 +50,11 @@ pub async fn serve(service: &Service, mut stream: PeerStream) -> io::Result<()> 
     match hello.channel {
         Channel::Append => append(raft, stream).await,
         Channel::Call => line::serve(stream, |question| answer(raft.clone(), question)).await,
-        Channel::Snapshot => snapshot(service, raft, stream).await,
+        Channel::Transfer => snapshot(service, raft, stream).await,
+        Channel::Snapshot => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it sends snapshots as builds before 0.1.0 did, from the first byte without asking; it must be upgraded too",
+        )),
         Channel::Forward => line::serve(stream, |ask| service.clone().reply(ask)).await,
     }
 }
@@ -112,51 +116,14 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-async fn snapshot(service: &Service, raft: &Raft, mut stream: PeerStream) -> io::Result<()> {
-    let head: SnapshotHead = frame::expect(&mut stream).await?;
-    let (path, file) = service.snapshots()?.temporary()?;
-    let received = receive_file(&mut stream, &path, &file, head.bytes).await;
-    let answer = match received {
-        Ok(()) => {
-            let data = SnapshotFile {
-                path: path.clone(),
-                file: file.into(),
-            };
-            let snapshot = openraft::alias::SnapshotOf::<Types, SnapshotFile> {
-                meta: head.meta,
-                snapshot: data,
-            };
-            raft.install_full_snapshot(head.vote, snapshot)
-                .await
-                .map_err(io::Error::other)
-        }
-        Err(error) => Err(error),
+async fn snapshot(service: &Service, raft: &Raft, stream: PeerStream) -> io::Result<()> {
+    let install = async |head: &Head, file: SnapshotFile| {
+        let snapshot = openraft::alias::SnapshotOf::<Types, SnapshotFile> {
+            meta: head.meta.clone(),
+            snapshot: file,
+        };
+        let installed = raft.install_full_snapshot(head.vote, snapshot).await;
+        installed.map_err(io::Error::other)
     };
-    match answer {
-        Ok(answer) => frame::send(&mut stream, &answer).await,
-        Err(error) => {
-            // Not installed, so it is only a temporary file, which the next start would remove anyway.
-            let _ = std::fs::remove_file(&path);
-            Err(error)
-        }
-    }
-}
-
-/// Copies `bytes` from the peer to the file and verifies every checksum in it.
-async fn receive_file(stream: &mut PeerStream, path: &Path, file: &std::fs::File, bytes: u64) -> io::Result<()> {
-    let mut sink = tokio::fs::File::from_std(file.try_clone()?);
-    let received = tokio::io::copy(&mut stream.take(bytes), &mut sink).await?;
-    sink.flush().await?;
-    if received != bytes {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the snapshot broke off"));
-    }
-    let path = path.to_owned();
-    let verify = move || {
-        let mut reader = io::BufReader::new(std::fs::File::open(path)?);
-        kvorum_store::snapshot::verify(&mut reader)
-            .map(drop)
-            .map_err(io::Error::other)
-    };
-    tokio::task::spawn_blocking(verify).await.map_err(io::Error::other)??;
-    Ok(())
+    transfer::receive(stream, service.snapshots()?, install).await
 }

@@ -13,8 +13,6 @@ pub const ENTRIES_KEPT_BEHIND_SNAPSHOT: u64 = 50_000;
 const PURGE_BATCH_ENTRIES: u64 = 5_000;
 /// Entries in one message to a follower; the log store also bounds the bytes.
 const ENTRIES_PER_MESSAGE_MAX: u64 = 1_024;
-/// A snapshot of a large store takes minutes to send; the connection notices a dead peer itself.
-const SNAPSHOT_SEND_MS_MAX: u64 = 10 * 60 * 1_000;
 
 /// Timing of heartbeats and elections.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +33,6 @@ pub fn config(timing: Timing) -> Result<Config, String> {
         heartbeat_interval: timing.heartbeat_ms,
         election_timeout_min: timing.election_ms,
         election_timeout_max: timing.election_ms * 2,
-        install_snapshot_timeout: SNAPSHOT_SEND_MS_MAX,
         max_payload_entries: ENTRIES_PER_MESSAGE_MAX,
         // Snapshots are triggered by bytes, not by a count of entries (`log_length`).
         snapshot_policy: SnapshotPolicy::Never,

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kvorum_store::snapshot::{SnapshotError, Summary};
 use openraft::alias::SnapshotMetaOf;
 
+use super::transfer::Incoming;
 use super::{EntryId, StoredMembership, Types, entry_id};
 use crate::disk;
 use crate::recovery::evidence::words;
@@ -51,12 +53,13 @@ impl SnapshotFile {
         Ok(Self { path, file })
     }
 
-    /// A reader from the first byte on, independent of other readers of the file.
-    ///
-    /// # Errors
-    /// The file was replaced meanwhile, or cannot be opened.
-    pub fn reader(&self) -> io::Result<impl io::Read + use<>> {
-        Ok(BufReader::with_capacity(BUFFER_BYTES, File::open(&self.path)?))
+    /// A reader from the first byte on, independent of other readers of the file, and of what is put in its place.
+    pub fn reader(&self) -> impl io::Read + use<> {
+        let positioned = Positioned {
+            file: Arc::clone(&self.file),
+            offset: 0,
+        };
+        BufReader::with_capacity(BUFFER_BYTES, positioned)
     }
 
     /// Length in bytes.
@@ -73,6 +76,7 @@ impl SnapshotFile {
 pub struct SnapshotDir {
     dir: PathBuf,
     next_temporary: AtomicU64,
+    incoming: Incoming,
 }
 
 impl SnapshotDir {
@@ -93,10 +97,23 @@ impl SnapshotDir {
                 fs::remove_file(path)?;
             }
         }
+        let incoming = Incoming::default();
+        incoming.forget_up_to(dir, list(dir)?.into_iter().map(|(id, _)| id).max().flatten())?;
         Ok(Self {
             dir: dir.to_owned(),
             next_temporary: AtomicU64::new(0),
+            incoming,
         })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whose turn it is to receive one.
+    pub fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
     /// The newest whole snapshot and its position.
@@ -104,8 +121,16 @@ impl SnapshotDir {
     /// # Errors
     /// What the file system says.
     pub fn newest(&self) -> io::Result<Option<(Option<EntryId>, SnapshotFile)>> {
-        let newest = list(&self.dir)?.into_iter().max_by_key(|(id, _)| *id);
-        newest.map(|(id, path)| Ok((id, SnapshotFile::open(path)?))).transpose()
+        loop {
+            let Some((id, path)) = list(&self.dir)?.into_iter().max_by_key(|(id, _)| *id) else {
+                return Ok(None);
+            };
+            match SnapshotFile::open(path) {
+                // A newer one has taken its place between the two looks.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return Ok(Some((id, opened?))),
+            }
+        }
     }
 
     /// A new temporary file, for a snapshot that is being received or written.
@@ -135,7 +160,9 @@ impl SnapshotDir {
             // Only to give the room back: what stays is removed when the folder is opened next.
             let _ = fs::remove_file(&path);
         }
-        written
+        let written = written?;
+        self.incoming.forget_up_to(&self.dir, id)?;
+        Ok(written)
     }
 
     /// Whether there is room for a snapshot of about `bytes`, with some to spare: the last room on a disk is the log's.
@@ -204,11 +231,16 @@ pub fn is_temporary(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == TEMPORARY)
 }
 
-fn name_of(id: Option<EntryId>) -> String {
+/// A position as file names tell it.
+pub fn stem_of(id: Option<EntryId>) -> String {
     match id {
-        Some(id) => format!("{:020}-{:020}.{SUFFIX}", **id.committed_leader_id(), id.index()),
-        None => format!("{EMPTY}.{SUFFIX}"),
+        Some(id) => format!("{:020}-{:020}", **id.committed_leader_id(), id.index()),
+        None => EMPTY.to_owned(),
     }
+}
+
+fn name_of(id: Option<EntryId>) -> String {
+    format!("{}.{SUFFIX}", stem_of(id))
 }
 
 /// The position in a snapshot's name; `None` for other files.
@@ -216,7 +248,11 @@ pub fn position_of(path: &Path) -> Option<Option<EntryId>> {
     if path.extension()? != SUFFIX {
         return None;
     }
-    let stem = path.file_stem()?.to_str()?;
+    position_in(path.file_stem()?.to_str()?)
+}
+
+/// What [`stem_of`] made; `None` for other words.
+pub fn position_in(stem: &str) -> Option<Option<EntryId>> {
     if stem == EMPTY {
         return Some(None);
     }
@@ -231,7 +267,7 @@ pub fn position_of(path: &Path) -> Option<Option<EntryId>> {
 /// It is not so, and where.
 pub fn verify(id: Option<EntryId>, file: &SnapshotFile, read: &mut dyn FnMut(u64)) -> Result<Summary, SnapshotError> {
     let mut reader = Counted {
-        reader: file.reader()?,
+        reader: file.reader(),
         bytes: 0,
         read,
     };
@@ -256,6 +292,20 @@ pub fn verify(id: Option<EntryId>, file: &SnapshotFile, read: &mut dyn FnMut(u64
     Ok(summary)
 }
 
+/// Reads a file without the cursor that all its readers share.
+struct Positioned {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl io::Read for Positioned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
 /// Counts what is read.
 struct Counted<'a, R> {
     reader: R,
@@ -277,5 +327,31 @@ pub fn meta(last: Option<EntryId>, membership: StoredMembership) -> Meta {
     Meta {
         last_log_id: last,
         last_membership: membership,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Consensus takes an error here for the end of the member.
+    #[test]
+    fn there_is_a_newest_while_newer_ones_take_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotDir::open(dir.path()).unwrap();
+        let keep = |index| {
+            let (path, file) = snapshots.temporary().unwrap();
+            snapshots.keep(Some(entry_id(1, index)), &path, &file).unwrap();
+        };
+        keep(0);
+        std::thread::scope(|scope| {
+            let keeping = scope.spawn(|| (1..300).for_each(keep));
+            let mut last = None;
+            while !keeping.is_finished() {
+                let (id, _) = snapshots.newest().unwrap().expect("there is one");
+                assert!(id >= last, "{id:?} after {last:?}");
+                last = id;
+            }
+        });
     }
 }

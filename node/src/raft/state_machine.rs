@@ -268,7 +268,7 @@ impl RaftStateMachine<Types> for StateMachine {
         tokio::task::spawn_blocking(move || {
             let kept = this.snapshots.keep(last, &snapshot.path, &snapshot.file)?;
             let mut store = this.lock();
-            store.install(&mut kept.reader()?).map_err(io::Error::other)?;
+            store.install(&mut kept.reader()).map_err(io::Error::other)?;
             store.publish();
             this.feed.replaced(store.revision());
             this.time_line.at_least(this.reader.clock_ms(), Instant::now());
@@ -287,7 +287,7 @@ impl RaftStateMachine<Types> for StateMachine {
             .await
             .map_err(io::Error::other)??;
         let Some((id, file)) = newest else { return Ok(None) };
-        let (_, membership) = kvorum_store::snapshot::peek(&mut file.reader()?).map_err(io::Error::other)?;
+        let (_, membership) = kvorum_store::snapshot::peek(&mut file.reader()).map_err(io::Error::other)?;
         let membership = match membership {
             Some(bytes) => postcard::from_bytes(&bytes).map_err(io::Error::other)?,
             None => StoredMembership::default(),

@@ -24,7 +24,7 @@ use crate::keyspace::Meta;
 use crate::revision::LogPosition;
 use bytes::Bytes;
 pub use copy::copy;
-pub use input::{peek, read, verify};
+pub use input::{peek, read, sound, verify};
 pub use output::write;
 use prost::Message;
 use std::io;
@@ -40,6 +40,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Longest frame that is believed; a chunk may exceed [`CHUNK_BYTES`] by one record.
 const FRAME_BYTES_MAX: usize = 128 << 20;
 
+/// Length of the hash that a snapshot ends with.
+pub const HASH_BYTES: usize = 32;
+
 /// What a snapshot holds, from its header and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -54,7 +57,7 @@ pub struct Summary {
     /// Number of entries: records, leases, users, roles, alarms.
     pub entries: u64,
     /// SHA-256 of the stream.
-    pub sha256: [u8; 32],
+    pub sha256: [u8; HASH_BYTES],
 }
 
 /// Why a snapshot could not be written or read.
@@ -102,7 +105,7 @@ struct Header {
 }
 
 impl Header {
-    fn summary(&self, entries: u64, sha256: [u8; 32]) -> Summary {
+    fn summary(&self, entries: u64, sha256: [u8; HASH_BYTES]) -> Summary {
         let meta = self.meta.unwrap_or_default();
         Summary {
             applied: meta.position.map(Into::into),

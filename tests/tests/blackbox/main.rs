@@ -44,6 +44,7 @@ mod plain;
 mod power_cut;
 mod probes;
 mod range_stream;
+mod snapshot_transfer;
 mod surface;
 mod watch;
 mod watch_json;

@@ -17,7 +17,7 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 14] = [
+const SLEEPS_ALLOWED: [(&str, &str); 15] = [
     (
         "node/src/cli/",
         "the pace of keepalives, and the pause before a broken watch is opened again",
@@ -50,6 +50,10 @@ const SLEEPS_ALLOWED: [(&str, &str); 14] = [
     (
         "node/src/server/belonging.rs",
         "looks at mounted files again, which Kubernetes replaces without an event",
+    ),
+    (
+        "node/src/raft/transfer/send.rs",
+        "the pause between two attempts at a member that is gone or has no room; it says when only by being asked",
     ),
     (
         "node/src/raft/state_machine.rs",

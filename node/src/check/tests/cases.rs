@@ -343,6 +343,12 @@ pub(super) const CASES: &[Case] = &[
         Starts,
     ),
     (
+        "snapshot: the beginning of one that was being received",
+        |disk| disk.write("snap/00000000000000000009-00000000000000000009-00.partial", b"KVRMSNAP"),
+        Starts,
+        Starts,
+    ),
+    (
         "snapshot: a strange name",
         |disk| disk.write("snap/old.snap", b"?"),
         Starts,

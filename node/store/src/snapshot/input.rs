@@ -44,6 +44,27 @@ pub fn peek(stream: &mut dyn io::Read) -> Result<(Option<LogPosition>, Option<By
     Ok((meta.position.map(Into::into), header.membership))
 }
 
+/// How much of the beginning of a snapshot is sound, in bytes: all frames before the first that is damaged, cut short or
+/// empty. An empty one ends a snapshot, but a hole in a file that was never written looks the same.
+///
+/// # Errors
+/// The stream failed.
+pub fn sound(stream: &mut dyn io::Read) -> io::Result<u64> {
+    let mut sound = 0;
+    let judged = Input::begin(stream).and_then(|mut input| {
+        loop {
+            sound = input.offset();
+            if input.frame()?.is_empty() {
+                return Ok(());
+            }
+        }
+    });
+    match judged {
+        Err(SnapshotError::Stream(error)) => Err(error),
+        Ok(()) | Err(_) => Ok(sound),
+    }
+}
+
 /// Marks the engine as not to be trusted; before the old state goes, and again after.
 fn mark(engine: &dyn Engine) -> Result<(), SnapshotError> {
     let mut batch = Batch::default();
