@@ -101,6 +101,12 @@ impl LogIndex {
         Ok(())
     }
 
+    /// Whether the next entry may be that of `index`. Where there is none yet, it may be any.
+    pub fn goes_on_at(&self, index: u64) -> bool {
+        let empty = self.slots.is_empty() && self.purged.is_none();
+        empty || index == self.next()
+    }
+
     /// Adds the next entry.
     pub fn append(&mut self, entry: Entry, position: Position) {
         let id = entry.log_id();

@@ -108,6 +108,13 @@ impl LogStore {
         &self.shared.wal
     }
 
+    fn is_purged(&self, index: u64) -> bool {
+        self.picture()
+            .log
+            .purged()
+            .is_some_and(|purged| index <= purged.index())
+    }
+
     fn picture(&self) -> MutexGuard<'_, Picture> {
         // A panic while the lock was held has already ended the process (main installs an aborting hook).
         self.shared.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -229,7 +236,15 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        self.entries(start, end, MESSAGE_BYTES_MAX)
+        let read = self.entries(start, end, MESSAGE_BYTES_MAX);
+        // Consensus keeps what a follower still needs, but a stream to it may outlive that for a moment. What it would send
+        // then must not begin later than it was asked to: the follower's log would have a gap that nobody sees.
+        let begins = |entries: &Vec<Entry>| entries.first().is_none_or(|first| first.log_id().index() == start);
+        match read {
+            Ok(entries) if begins(&entries) => Ok(entries),
+            Err(error) if !self.is_purged(start) => Err(error),
+            Ok(_) | Err(_) => Ok(Vec::new()),
+        }
     }
 
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
@@ -289,6 +304,16 @@ impl RaftLogStorage<Types> for LogStore {
             batch.push(kind, payload).map_err(io::Error::other)?;
         }
         let mut picture = self.picture();
+        if let Some(first) = entries
+            .first()
+            .filter(|first| !picture.log.goes_on_at(first.log_id().index()))
+        {
+            let text = format!(
+                "entry {} does not follow the last one of this log",
+                first.log_id().index()
+            );
+            return Err(io::Error::other(text));
+        }
         if let Some(committed) = picture.committed_unwritten.take() {
             let (kind, payload) = log_records::encode(&Record::Committed(committed));
             batch.push(kind, payload).map_err(io::Error::other)?;
@@ -339,16 +364,42 @@ mod tests {
     use bytes::Bytes;
     use openraft::EntryPayload;
 
+    fn entry(index: u64) -> Entry {
+        let payload = EntryPayload::Normal(Proposal(Bytes::from(vec![7; 1_000])));
+        Entry::new(entry_id(1, index), payload)
+    }
+
+    /// A log of small segments with the first 50 entries.
+    async fn filled(dir: &Path) -> LogStore {
+        let mut options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| panic!("{failure}")));
+        (options.first_segment_bytes, options.segment_bytes) = (4096, 4096);
+        let mut log = LogStore::open(dir, options).unwrap();
+        log.append((0..50).map(entry), IOFlushed::noop()).await.unwrap();
+        log
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_begins_where_it_was_asked_to_or_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = filled(dir.path()).await;
+        log.purge(entry_id(1, 30)).await.unwrap();
+        assert_eq!(log.limited_get_log_entries(3, 40).await.unwrap(), []);
+        let sent = log.limited_get_log_entries(31, 40).await.unwrap();
+        assert_eq!(sent.first().map(|entry| entry.log_id().index()), Some(31));
+    }
+
+    #[tokio::test]
+    async fn a_log_takes_no_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = filled(dir.path()).await;
+        assert!(log.append([entry(51)], IOFlushed::noop()).await.is_err());
+        log.append([entry(50)], IOFlushed::noop()).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_long_range_comes_whole_though_it_is_read_in_pieces() {
         let dir = tempfile::tempdir().unwrap();
-        let options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| panic!("{failure}")));
-        let mut log = LogStore::open(dir.path(), options).unwrap();
-        let entry = |index| {
-            let payload = EntryPayload::Normal(Proposal(Bytes::from(vec![7; 1_000])));
-            Entry::new(entry_id(1, index), payload)
-        };
-        log.append((0..50).map(entry), IOFlushed::noop()).await.unwrap();
+        let log = filled(dir.path()).await;
         let indexes = |entries: Vec<io::Result<Entry>>| -> Vec<u64> {
             entries
                 .into_iter()
