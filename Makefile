@@ -15,9 +15,8 @@ SCRIPTS := tests/scripts
 STEP := $(SCRIPTS)/step
 # What another checkout built is not taken for this one's.
 _ := $(shell CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' $(SCRIPTS)/checkout)
-# The black-box tests are a feature, so that plain `cargo test` needs no built node; naming it always, with one and the
-# same set of packages, keeps cargo from building any dependency a second time with other features.
-BLACKBOX := --features kvorum-tests/blackbox
+# One set of features for everything that is built for tests.
+FEATURES := $(shell $(SCRIPTS)/features)
 # Test programs that need neither a built node nor a cluster; the tidy test sees that none is forgotten.
 QUICK := tidy model transcripts wal rules snapshots convergence writer fuzz
 
@@ -36,12 +35,11 @@ demo-down: ## removes every trace of the demo, then lists what is left (nothing)
 	@$(SCRIPTS)/demo-down
 
 .PHONY: check
-check: ## format, lints, fences, unit tests, generated files; needs no cluster and no root
+check: ## format, lints, fences, unit tests and generated files; needs no cluster and no root
 	@$(STEP) format -- cargo fmt --all --check
-	@$(STEP) lint -- cargo clippy --workspace --all-targets $(BLACKBOX) --locked -- -D warnings
+	@$(STEP) lint -- cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
 	@$(STEP) fences -- $(SCRIPTS)/fences
-	@$(STEP) unit -- cargo test --workspace $(BLACKBOX) --locked --lib --bins $(QUICK:%=--test %) --no-fail-fast
-	@$(STEP) crds -- $(SCRIPTS)/crds --check
+	@$(STEP) unit -- cargo test --workspace $(FEATURES) --locked --lib --bins $(QUICK:%=--test %) --no-fail-fast
 
 .PHONY: test
 test: ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing is skipped

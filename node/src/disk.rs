@@ -11,6 +11,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use kvorum_faults as faults;
+
 /// The reserve by default is this part of the volume,
 const RESERVE_PART: u64 = 20;
 /// but at least this, in bytes: what log, engine and deletions may take at once,
@@ -110,8 +112,9 @@ pub fn try_room(dir: &Path, bytes: u64) -> io::Result<()> {
         ));
     }
     let path = dir.join(TRIAL);
-    let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0x55; TRIAL_BYTES]));
-    let removed = fs::remove_file(&path);
+    let create = faults::pass("disk::trial-write").and_then(|()| File::create(&path));
+    let written = create.and_then(|mut file| file.write_all(&vec![0x55; TRIAL_BYTES]));
+    let removed = faults::pass("disk::trial-remove").and_then(|()| fs::remove_file(&path));
     written.and(removed)
 }
 

@@ -26,6 +26,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    kvorum_faults::arm();
     kvorum::tls::install_provider();
     let Program { global, command } = Program::parse();
     match command {

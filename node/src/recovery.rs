@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use kvorum_faults::{sized, small};
 use kvorum_store::engine::Engine;
 use kvorum_store::{OpenError, Store};
 use thiserror::Error;
@@ -205,6 +206,8 @@ fn open_log(data_dir: &Path, identity: &Identity) -> Result<LogStore, RecoveryEr
     let mut options = kvorum_wal::Options::new(Arc::new(|failure: &kvorum_wal::Failure| {
         fatal::die(format_args!("{failure}: {}", failure.source));
     }));
+    options.segment_bytes = sized(options.segment_bytes, small::SEGMENT_BYTES);
+    options.first_segment_bytes = sized(options.first_segment_bytes, small::FIRST_SEGMENT_BYTES);
     options.log_id = identity.log_id;
     options.create = may_be_new(data_dir, identity);
     let log = LogStore::open(&data_dir.join(LOG), options)?;

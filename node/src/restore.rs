@@ -17,12 +17,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek as _};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kvorum_api::Id;
+use kvorum_faults as faults;
 use kvorum_store::snapshot::{self, SnapshotError};
 use openraft::storage::RaftLogStorage as _;
 use thiserror::Error;
@@ -142,22 +143,24 @@ pub async fn restore(
     unfinished.push(UNFINISHED);
     let unfinished = data_dir.with_file_name(unfinished);
     let failed = unwritable(&unfinished);
-    match fs::remove_dir_all(&unfinished) {
+    match faults::pass("restore::clear").and_then(|()| fs::remove_dir_all(&unfinished)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
     let written = write(source, &unfinished, founding, progress).await;
     let moved = written.and_then(|restored| {
+        faults::pass("restore::rename").map_err(unwritable(data_dir))?;
         fs::rename(&unfinished, data_dir).map_err(unwritable(data_dir))?;
         let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
+        faults::pass("restore::parent-sync").map_err(unwritable(parent))?;
         let synced = File::open(parent).and_then(|parent| parent.sync_all());
         synced.map_err(unwritable(parent))?;
         Ok(restored)
     });
     if moved.is_err() {
         // What is left is of no use; that it cannot be removed is less than why it failed, and the next attempt tries again.
-        let _ = fs::remove_dir_all(&unfinished);
+        let _ = faults::pass("restore::discard").and_then(|()| fs::remove_dir_all(&unfinished));
     }
     moved
 }
@@ -171,12 +174,13 @@ async fn write(
 ) -> Result<Restored, RestoreError> {
     let mut backup = Backup::open(source)?;
     let at = backup.whose(founding)?;
+    faults::pass("restore::folder-create").map_err(unwritable(target))?;
     fs::create_dir_all(target).map_err(unwritable(target))?;
     let dir = target.join(SNAPSHOTS);
     let snapshots = SnapshotDir::open(&dir).map_err(unwritable(&dir))?;
     let (path, file) = snapshots.temporary().map_err(unwritable(&dir))?;
     let members = members(founding, at)?;
-    let summary = backup.copy(&file, members, progress)?;
+    let summary = backup.copy(&path, &file, members, progress)?;
     snapshots.keep(Some(at), &path, &file).map_err(unwritable(&path))?;
     let own = founding.own.id;
     let log_id = forget_all(&target.join(LOG), at, own).await?;
@@ -268,6 +272,7 @@ impl<'a> Backup<'a> {
     /// Copies the image, checks it and what follows it.
     fn copy(
         &self,
+        path: &Path,
         target: &File,
         members: Bytes,
         progress: &mut dyn FnMut(u64, u64),
@@ -279,8 +284,16 @@ impl<'a> Backup<'a> {
             progress,
         };
         let mut reader = backup::Reader::new(BufReader::with_capacity(BUFFER_BYTES, counted));
+        let target = Target {
+            file: faults::Through::new("restore::write", target),
+            failed: false,
+        };
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, target);
-        let summary = snapshot::copy(&mut reader, &mut writer, members).map_err(|error| self.damaged(error))?;
+        let copied = snapshot::copy(&mut reader, &mut writer, members);
+        let summary = copied.map_err(|error| match error {
+            SnapshotError::Stream(source) if writer.get_ref().failed => unwritable(path)(source),
+            error => self.damaged(error),
+        })?;
         reader.end().map_err(|error| match error {
             backup::EndError::Read(source) => self.unreadable(source),
             backup::EndError::Wrong(reason) => RestoreError::End {
@@ -303,6 +316,31 @@ impl<'a> Backup<'a> {
             path: self.path.to_owned(),
             source,
         }
+    }
+}
+
+/// Remembers whether writing failed: a copy does not say which of its ends did.
+struct Target<'a> {
+    file: faults::Through<&'a File>,
+    failed: bool,
+}
+
+impl Target<'_> {
+    fn noted<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        self.failed |= outcome.is_err();
+        outcome
+    }
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.noted(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.file.flush();
+        self.noted(flushed)
     }
 }
 

@@ -17,6 +17,7 @@ mod room;
 mod trust;
 mod unsettled;
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -26,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kvorum_faults as faults;
 use kvorum_store::engine::{Batch, Engine, EngineError, Operation, Visit};
 use thiserror::Error;
 
@@ -67,6 +69,14 @@ pub enum OpenError {
         /// sled's error.
         source: sled::Error,
     },
+}
+
+/// What went wrong, and where.
+#[derive(Debug, Error)]
+#[error("{}", dir.display())]
+struct InFolder {
+    dir: PathBuf,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl OpenError {
@@ -119,6 +129,7 @@ impl SledEngine {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
+        faults::pass("engine::folder-create").map_err(at(dir))?;
         fs::create_dir_all(dir).map_err(at(dir))?;
         let path = dir.join(DATABASE);
         trust::remove(dir).map_err(at(dir))?;
@@ -130,7 +141,7 @@ impl SledEngine {
                 Err(error) => trust = Err(Distrust::Unopened(error.to_string())),
             }
         }
-        match fs::remove_dir_all(&path) {
+        match faults::pass("engine::remove").and_then(|()| fs::remove_dir_all(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
             _ => {}
         }
@@ -201,6 +212,13 @@ impl SledEngine {
         self.mark(State::Clean { applied, files })
     }
 
+    /// The engine's error, with the folder that it is about.
+    fn failed(&self, action: &'static str, source: impl Error + Send + Sync + 'static) -> EngineError {
+        let dir = self.dir.clone();
+        let source = Box::new(source);
+        EngineError::failed(action, InFolder { dir, source })
+    }
+
     fn mark(&self, state: State) -> io::Result<()> {
         let log_id = self.log_id;
         trust::write(&self.dir, &Marker { log_id, state })
@@ -225,6 +243,7 @@ impl SledEngine {
     /// Has sled write out what it was given.
     fn write_out(&self) -> sled::Result<()> {
         let database = self.ask(|database| Ok(database.clone()))?;
+        faults::pass("engine::flush")?;
         room::bounded(move || database.flush().map(drop))
     }
 
@@ -245,7 +264,7 @@ impl SledEngine {
             drop(opened);
             match answer {
                 Err(error) if room::may_be_reopened(&error) => room::blocking(|| self.open_again(times, &error))?,
-                answer => return answer.map_err(|error| EngineError::failed(action, error)),
+                answer => return answer.map_err(|error| self.failed(action, error)),
             }
         }
     }
@@ -266,7 +285,7 @@ impl SledEngine {
             match self.give(unsettled) {
                 Ok(()) => break,
                 Err(error) if room::may_be_reopened(&error) => self.make_room(unsettled, &error)?,
-                Err(error) => return Err(EngineError::failed("write a batch", error)),
+                Err(error) => return Err(self.failed("write a batch", error)),
             }
         }
         self.room.found();
@@ -289,6 +308,7 @@ impl SledEngine {
                 waited.map_err(|given_up| sled::Error::Io(io::Error::new(io::ErrorKind::StorageFull, given_up)))?;
                 continue;
             }
+            faults::pass("engine::write")?;
             self.ask(|database| database.apply_batch(sled_batch(batch)))?;
             unsettled.gave();
         }
@@ -304,7 +324,7 @@ impl SledEngine {
         // Half of a batch may be in its files by now, and must not be believed at a start.
         if self.vouched.swap(false, Ordering::Relaxed) {
             self.was_vouched.store(true, Ordering::Relaxed);
-            trust::remove(&self.dir).map_err(|error| EngineError::failed("be marked as unfinished", error))?;
+            trust::remove(&self.dir).map_err(|error| self.failed("be marked as unfinished", error))?;
         }
         let mut reason = error.to_string();
         loop {
@@ -316,7 +336,7 @@ impl SledEngine {
             match self.reopen(unsettled) {
                 Ok(()) => return Ok(()),
                 Err(error) if room::is_full(&error) => reason = error.to_string(),
-                Err(error) => return Err(EngineError::failed("be opened again", error)),
+                Err(error) => return Err(self.failed("be opened again", error)),
             }
         }
     }
@@ -347,6 +367,7 @@ impl SledEngine {
 }
 
 fn open_database(path: &Path) -> sled::Result<sled::Db> {
+    faults::pass("engine::open")?;
     sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -424,13 +445,13 @@ impl Engine for SledEngine {
                     return Ok(());
                 }
                 Err(error) if room::may_be_reopened(&error) => self.make_room(&mut unsettled, &error)?,
-                Err(error) => return Err(EngineError::failed("be emptied", error)),
+                Err(error) => return Err(self.failed("be emptied", error)),
             }
         }
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        self.write_out().map_err(|error| EngineError::failed("flush", error))
+        self.write_out().map_err(|error| self.failed("flush", error))
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Member {
     pub folder: PathBuf,
     /// The command line after the program's name.
     pub arguments: Vec<String>,
+    /// The program that it runs, if not the node's release.
+    pub program: Option<PathBuf>,
     /// Variables that its process gets besides the test's own.
     pub variables: Vec<(String, String)>,
     /// The process, while there is one.
@@ -63,10 +65,12 @@ pub struct Cluster {
 /// Where a release build leaves `file`.
 #[must_use]
 pub fn built(file: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target"));
-    target.join("release").join(file)
+    target().join("release").join(file)
+}
+
+fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvorum/target"))
 }
 
 /// The node's program.
@@ -81,6 +85,23 @@ pub fn program() -> PathBuf {
     assert!(
         path.is_file(),
         "{} is not there; build it with: make binaries",
+        path.display()
+    );
+    path
+}
+
+/// The node's program of a debug build, which can be made to fail on purpose (`node/faults`).
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn fallible_program() -> PathBuf {
+    let path = std::env::var_os("KVORUM_BIN_FALLIBLE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| target().join("debug/kvorum"));
+    assert!(
+        path.is_file(),
+        "{} is not there; tests/scripts/blackbox builds it",
         path.display()
     );
     path
@@ -209,6 +230,7 @@ impl Cluster {
             metrics: ports::free(),
             folder,
             arguments: Vec::new(),
+            program: None,
             variables: Vec::new(),
             process: None,
         });

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use kvorum_api::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use kvorum_client::Messages;
+use kvorum_faults as faults;
 use kvorum_store::{MemoryEngine, Store};
 use serde::Serialize;
 use std::sync::Arc;
@@ -87,11 +88,12 @@ async fn save(path: &Path, connection: &Connection) -> Result<(), Failure> {
             .client
             .stream("/v3/maintenance/snapshot", &SnapshotRequest {})
             .await?;
+        faults::pass("save::create").map_err(wrong)?;
         let mut file = File::create(&part).map_err(wrong)?;
         let mut version = String::new();
         let (mut bytes, mut remaining) = (0_u64, 1);
         while let Some(message) = messages.next().await? {
-            file.write_all(&message.blob).map_err(wrong)?;
+            faults::write("save::write", &message.blob, |blob| file.write_all(blob)).map_err(wrong)?;
             bytes += message.blob.len() as u64;
             remaining = message.remaining_bytes;
             progress(bytes, bytes + remaining)?;
@@ -102,6 +104,7 @@ async fn save(path: &Path, connection: &Connection) -> Result<(), Failure> {
                 "the member stopped in the middle of the snapshot".to_owned(),
             ));
         }
+        faults::pass("save::sync").map_err(wrong)?;
         file.sync_all().map_err(wrong)?;
         Ok(version)
     };
@@ -109,13 +112,15 @@ async fn save(path: &Path, connection: &Connection) -> Result<(), Failure> {
         Ok(version) => version,
         Err(failure) => {
             // What is left of it is of no use to anybody; that it cannot be removed is less than why it failed.
-            let _ = fs::remove_file(&part);
+            let _ = faults::pass("save::discard").and_then(|()| fs::remove_file(&part));
             return Err(failure);
         }
     };
+    faults::pass("save::rename").map_err(wrong)?;
     fs::rename(&part, path).map_err(wrong)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
+    faults::pass("save::folder-sync").map_err(wrong)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong)?;
     let mut text = format!("Snapshot saved at {}\n", path.display());
     if !version.is_empty() {

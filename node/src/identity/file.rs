@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use kvorum_api::Id;
+use kvorum_faults as faults;
 
 use super::Identity;
 
@@ -118,19 +119,29 @@ pub fn write(data_dir: &Path, identity: &Identity) -> Result<(), IdentityError> 
         let path = path.to_owned();
         move |source| IdentityError::Io { path, source }
     };
+    faults::pass("identity::folder-create").map_err(at(data_dir))?;
     fs::create_dir_all(data_dir).map_err(at(data_dir))?;
     let unfinished = data_dir.join(UNFINISHED_NAME);
-    let mut file = File::create(&unfinished).map_err(at(&unfinished))?;
-    file.write_all(text(identity).as_bytes()).map_err(at(&unfinished))?;
-    file.sync_all().map_err(at(&unfinished))?;
+    write_to(&unfinished, text(identity).as_bytes()).map_err(at(&unfinished))?;
     let path = data_dir.join(FILE_NAME);
+    faults::pass("identity::rename").map_err(at(&path))?;
     fs::rename(&unfinished, &path).map_err(at(&path))?;
+    faults::pass("identity::directory-sync").map_err(at(data_dir))?;
     sync_directory(data_dir).map_err(at(data_dir))?;
     // The directory itself may be new: its name lives in its parent.
+    faults::pass("identity::parent-sync").map_err(at(data_dir))?;
     match data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         Some(parent) => sync_directory(parent).map_err(at(parent)),
         None => sync_directory(Path::new(".")).map_err(at(Path::new("."))),
     }
+}
+
+fn write_to(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    faults::pass("identity::create")?;
+    let mut file = File::create(path)?;
+    faults::write("identity::write", bytes, |bytes| file.write_all(bytes))?;
+    faults::pass("identity::sync")?;
+    file.sync_all()
 }
 
 fn sync_directory(dir: &Path) -> io::Result<()> {

@@ -11,6 +11,8 @@
 //! Must keep true: with a state of S bytes, the log takes at most about 1.5 S, or 256 MiB, and what is written while a
 //! snapshot is.
 
+use kvorum_faults::{sized, small};
+
 /// Log that no snapshot covers below which none is taken, however small the state is, in bytes: two segments.
 pub const UNCOVERED_BYTES_MIN: u64 = 128 << 20;
 /// Log that is kept behind a snapshot, however small the state is, in bytes: a second or two of the fastest writing.
@@ -22,7 +24,8 @@ const KEPT_PART: u64 = 2;
 /// `records` bytes of keys and history now. Where history was compacted the next snapshot is cheaper than the last.
 #[must_use]
 pub fn is_snapshot_due(uncovered: u64, last: u64, records: u64) -> bool {
-    uncovered >= last.min(records).max(UNCOVERED_BYTES_MIN)
+    let due = last.min(records).max(UNCOVERED_BYTES_MIN);
+    uncovered >= sized(due, small::SNAPSHOT_LOG_BYTES)
 }
 
 /// Bytes of entries kept behind a snapshot of `snapshot` bytes.

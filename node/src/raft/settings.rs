@@ -4,6 +4,7 @@
 //! that an ordinary follower would need a snapshot (openraft issue 2116: a follower that starts while the leader purges
 //! can be stranded when few entries are kept).
 
+use kvorum_faults::{sized, small};
 use openraft::{Config, SnapshotPolicy};
 
 /// Entries kept in the log behind a snapshot, so that a member that was away for a moment catches up from the log. Large
@@ -36,8 +37,8 @@ pub fn config(timing: Timing) -> Result<Config, String> {
         max_payload_entries: ENTRIES_PER_MESSAGE_MAX,
         // Snapshots are triggered by bytes, not by a count of entries (`log_length`).
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: ENTRIES_KEPT_BEHIND_SNAPSHOT,
-        purge_batch_size: PURGE_BATCH_ENTRIES,
+        max_in_snapshot_log_to_keep: sized(ENTRIES_KEPT_BEHIND_SNAPSHOT, small::ENTRIES_KEPT),
+        purge_batch_size: sized(PURGE_BATCH_ENTRIES, small::PURGE_ENTRIES),
         // Followers write while the leader writes, instead of after it: one sync of latency instead of two.
         broadcast_submitted_on_append: Some(true),
         // A member that was cut off must not end the term of a healthy leader when it comes back.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kvorum_faults as faults;
 use kvorum_store::snapshot::{SnapshotError, Summary};
 use openraft::alias::SnapshotMetaOf;
 
@@ -85,20 +86,26 @@ impl SnapshotDir {
     /// # Errors
     /// What the file system says.
     pub fn open(dir: &Path) -> io::Result<Self> {
+        faults::pass("snapshot::folder-create")?;
         fs::create_dir_all(dir)?;
         // Its own name lies in its parent. Without this a power cut could take the folder with every snapshot in it, after
         // the log has forgotten the entries.
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            faults::pass("snapshot::parent-sync")?;
             File::open(parent)?.sync_all()?;
         }
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if is_temporary(&path) {
+                faults::pass("snapshot::unfinished-remove")?;
                 fs::remove_file(path)?;
             }
         }
         let incoming = Incoming::default();
         incoming.forget_up_to(dir, list(dir)?.into_iter().map(|(id, _)| id).max().flatten())?;
+        // Who was here before may have died between a rename and this; the log may be cut short because of that name.
+        faults::pass("snapshot::directory-sync")?;
+        File::open(dir)?.sync_all()?;
         Ok(Self {
             dir: dir.to_owned(),
             next_temporary: AtomicU64::new(0),
@@ -138,14 +145,12 @@ impl SnapshotDir {
     /// # Errors
     /// What the file system says.
     pub fn temporary(&self) -> io::Result<(PathBuf, File)> {
+        faults::pass("snapshot::create").map_err(at(&self.dir))?;
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{number}.{TEMPORARY}"));
-        let file = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)?;
+        let mut options = File::options();
+        let file = options.create(true).truncate(true).read(true).write(true).open(&path);
+        let file = file.map_err(at(&path))?;
         Ok((path, file))
     }
 
@@ -155,10 +160,11 @@ impl SnapshotDir {
     /// What the file system or the engine says.
     pub fn write(&self, id: Option<EntryId>, view: &kvorum_store::View) -> io::Result<SnapshotFile> {
         let (path, file) = self.temporary()?;
-        let written = write_to(&file, view).and_then(|()| self.keep(id, &path, &file));
+        let written = write_to(&file, view).map_err(at(&path));
+        let written = written.and_then(|()| self.keep(id, &path, &file));
         if written.is_err() {
             // Only to give the room back: what stays is removed when the folder is opened next.
-            let _ = fs::remove_file(&path);
+            let _ = faults::pass("snapshot::discard").and_then(|()| fs::remove_file(&path));
         }
         let written = written?;
         self.incoming.forget_up_to(&self.dir, id)?;
@@ -185,21 +191,30 @@ impl SnapshotDir {
     /// # Errors
     /// What the file system says.
     pub fn keep(&self, id: Option<EntryId>, temporary: &Path, file: &File) -> io::Result<SnapshotFile> {
-        file.sync_data()?;
+        let synced = faults::pass("snapshot::sync").and_then(|()| file.sync_data());
+        synced.map_err(at(temporary))?;
         let path = self.dir.join(name_of(id));
-        fs::rename(temporary, &path)?;
-        File::open(&self.dir)?.sync_all()?;
+        let renamed = faults::pass("snapshot::rename").and_then(|()| fs::rename(temporary, &path));
+        renamed.map_err(at(temporary))?;
+        let folder = faults::pass("snapshot::directory-sync").and_then(|()| File::open(&self.dir));
+        folder.and_then(|folder| folder.sync_all()).map_err(at(&self.dir))?;
         for (older, path) in list(&self.dir)? {
             if older < id {
-                fs::remove_file(path)?;
+                let removed = faults::pass("snapshot::remove").and_then(|()| fs::remove_file(&path));
+                removed.map_err(at(&path))?;
             }
         }
         SnapshotFile::open(path)
     }
 }
 
+/// For `map_err`: says which file it was. Consensus tells an error's words alone.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn write_to(file: &File, view: &kvorum_store::View) -> io::Result<()> {
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, faults::Through::new("snapshot::write", file));
     kvorum_store::snapshot::write(view, &mut writer).map_err(|error| match error {
         SnapshotError::Stream(error) => error,
         other => io::Error::other(other),

@@ -7,13 +7,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kvorum_faults::{sized, small};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Service;
 use crate::raft::log_length;
 
-/// How often is looked, which is how far the log may exceed its bounds: a second of writing.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked, in milliseconds, which is how far the log may exceed its bounds: a second of writing.
+const LOOK_EVERY_MS: u64 = 1_000;
 
 /// The newest snapshot.
 #[derive(Default)]
@@ -26,7 +27,7 @@ struct Newest {
 /// Takes snapshots for as long as the member runs.
 pub(super) async fn take(service: Service) {
     let node = &service.inner.node;
-    let mut clock = interval(LOOK_EVERY);
+    let mut clock = interval(Duration::from_millis(sized(LOOK_EVERY_MS, small::SNAPSHOT_CHECK_MS)));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stopping = service.stopping();
     while stopping.run_until_cancelled(clock.tick()).await.is_some() {

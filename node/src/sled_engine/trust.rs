@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use kvorum_faults as faults;
 use thiserror::Error;
 
 /// Folder of the database.
@@ -131,6 +132,7 @@ pub(super) fn this_boot() -> io::Result<String> {
 /// Syncs every file of the database and its folders, and sums the files up.
 pub(super) fn settle(database: &Path) -> io::Result<Vec<Sum>> {
     for path in files(database)? {
+        faults::pass("engine::settle")?;
         File::open(&path)?.sync_all()?;
         if let Some(folder) = path.parent() {
             File::open(folder)?.sync_all()?;
@@ -142,18 +144,27 @@ pub(super) fn settle(database: &Path) -> io::Result<Vec<Sum>> {
 /// Writes the marker so that it survives a power cut from the moment this returns.
 pub(super) fn write(dir: &Path, marker: &Marker) -> io::Result<()> {
     let unfinished = dir.join(UNFINISHED);
+    faults::pass("engine::marker-create")?;
     let mut file = File::create(&unfinished)?;
-    file.write_all(marker.text().as_bytes())?;
+    faults::write("engine::marker-write", marker.text().as_bytes(), |text| {
+        file.write_all(text)
+    })?;
+    faults::pass("engine::marker-sync")?;
     file.sync_all()?;
+    faults::pass("engine::marker-rename")?;
     fs::rename(&unfinished, dir.join(MARKER))?;
+    faults::pass("engine::directory-sync")?;
     File::open(dir)?.sync_all()
 }
 
 /// Removes the marker, durably.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_file(dir.join(MARKER)) {
+    match faults::pass("engine::marker-remove").and_then(|()| fs::remove_file(dir.join(MARKER))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => File::open(dir)?.sync_all(),
+        Ok(()) | Err(_) => {
+            faults::pass("engine::directory-sync")?;
+            File::open(dir)?.sync_all()
+        }
     }
 }
 

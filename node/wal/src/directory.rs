@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use kvorum_faults as faults;
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
@@ -54,7 +55,7 @@ impl Directory {
     /// Opens and locks `path`.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Directory, OpenError> {
         if let Access::Write { create: true, .. } = access {
-            match DirBuilder::new().mode(0o700).create(path) {
+            match faults::pass("wal::directory-create").and_then(|()| DirBuilder::new().mode(0o700).create(path)) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(Failure::of("make the log's directory", path)(error).into());
                 }
@@ -128,10 +129,12 @@ impl Directory {
             .map_err(Failure::of("prepare the segment", &temporary));
         let Ok(Some(file)) = filled else {
             // Only to give the space back: what stays is removed when the log is opened next.
-            let _ = fs::remove_file(&temporary);
+            let _ = faults::pass("wal::segment-discard").and_then(|()| fs::remove_file(&temporary));
             return filled.map(|_| None);
         };
-        fs::rename(&temporary, &path).map_err(Failure::of("rename the prepared segment", &temporary))?;
+        faults::pass("wal::segment-rename")
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(Failure::of("rename the prepared segment", &temporary))?;
         self.sync()?;
         Ok(Some(Segment::new(header, path, file, self.syncs())))
     }
@@ -145,7 +148,7 @@ impl Directory {
     /// Removes a segment and syncs the directory, so that of several the oldest is always gone first.
     pub(crate) fn remove(&self, number: u64) -> Result<(), Failure> {
         let path = self.file(number);
-        match fs::remove_file(&path) {
+        match faults::pass("wal::segment-remove").and_then(|()| fs::remove_file(&path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Failure::of("remove the released segment", &path)(error))
             }
@@ -160,7 +163,8 @@ impl Directory {
             .canonicalize()
             .map_err(Failure::of("find the log's directory", &self.path))?;
         let parent = parent.parent().unwrap_or(&self.path);
-        let synced = File::open(parent).and_then(|handle| if self.syncs() { handle.sync_all() } else { Ok(()) });
+        let open = faults::pass("wal::parent-sync").and_then(|()| File::open(parent));
+        let synced = open.and_then(|handle| if self.syncs() { handle.sync_all() } else { Ok(()) });
         synced.map_err(Failure::of("fsync the directory", parent))
     }
 
@@ -168,16 +172,18 @@ impl Directory {
         matches!(self.access, Access::Write { sync: true, .. })
     }
 
-    fn sync(&self) -> Result<(), Failure> {
+    /// Makes the names of its files last.
+    pub(crate) fn sync(&self) -> Result<(), Failure> {
         if self.syncs() {
-            self.handle
-                .sync_all()
+            faults::pass("wal::directory-sync")
+                .and_then(|()| self.handle.sync_all())
                 .map_err(Failure::of("fsync the log's directory", &self.path))?;
         }
         Ok(())
     }
 
     fn fill(&self, path: &Path, header: SegmentHeader, stop: &AtomicBool) -> io::Result<Option<File>> {
+        faults::pass("wal::segment-create")?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -192,14 +198,19 @@ impl Directory {
                 return Ok(None);
             }
             let step = (header.capacity - offset).min(STEP_BYTES);
-            file.write_all_at(&zeros[..step as usize], offset)?;
+            let some = &zeros[..step as usize];
+            faults::write("wal::segment-fill", some, |some| file.write_all_at(some, offset))?;
             offset += step;
             if self.syncs() {
+                faults::pass("wal::segment-fill-sync")?;
                 file.sync_data()?;
             }
         }
-        file.write_all_at(&header.encode(), 0)?;
+        faults::write("wal::segment-header", &header.encode(), |bytes| {
+            file.write_all_at(bytes, 0)
+        })?;
         if self.syncs() {
+            faults::pass("wal::segment-header-sync")?;
             file.sync_all()?;
         }
         Ok(Some(file))

@@ -3,9 +3,11 @@
 //!
 //! What it must keep true: a refusal changes nothing; and what was replayed is on disk when it returns. A process that
 //! died may have left its last group in the page cache alone, even after a sync that failed; so that group is written
-//! and synced again.
+//! and synced again, and so are the names of the segments.
 
 use std::{collections::BTreeMap, fs, sync::Arc};
+
+use kvorum_faults as faults;
 
 use crate::{
     Failure, OpenError, Options,
@@ -63,11 +65,17 @@ pub(crate) fn recover(directory: &Directory, options: &Options, replay: Replay<'
         false => Some(survey(directory, segments, &mut Vec::new(), replay)?),
     };
     for path in unfinished {
-        fs::remove_file(&path).map_err(Failure::of("remove the unfinished segment", &path))?;
+        faults::pass("wal::unfinished-remove")
+            .and_then(|()| fs::remove_file(&path))
+            .map_err(Failure::of("remove the unfinished segment", &path))?;
     }
     let mut recovered = match survey {
         None => create(directory, options)?,
-        Some(survey) => go_on(survey)?,
+        Some(survey) => {
+            // Who was here before may have died between a rename and this.
+            directory.sync()?;
+            go_on(survey)?
+        }
     };
     let (last, ready) = (recovered.recovery.last_segment, recovered.ready.take());
     // Of what was prepared ahead, one segment of the right size is of use. The others hold nothing: newest first.

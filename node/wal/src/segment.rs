@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use kvorum_faults as faults;
 
 use crate::{
     Failure, OpenError, Position, ReadError,
@@ -116,16 +117,15 @@ impl Segment {
             offset >= SEGMENT_HEADER_BYTES && offset + bytes.len() as u64 <= self.capacity,
             "outside the segment"
         );
-        self.file
-            .write_all_at(bytes, offset)
+        faults::write("wal::write", bytes, |bytes| self.file.write_all_at(bytes, offset))
             .map_err(Failure::of("write to the segment", &self.path))
     }
 
     /// Makes what was written last. After an error the file must not be written or synced again.
     pub(crate) fn sync(&self) -> Result<(), Failure> {
         if self.sync {
-            self.file
-                .sync_data()
+            faults::pass("wal::sync")
+                .and_then(|()| self.file.sync_data())
                 .map_err(Failure::of("fdatasync the segment", &self.path))?;
         }
         Ok(())

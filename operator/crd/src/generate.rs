@@ -19,14 +19,19 @@ pub fn kvclusters() -> Result<String, serde_yaml::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use test_case::test_case;
 
-    #[test]
-    fn checked_in_file_is_what_the_types_say() {
-        let path = format!("{}/../../crds/{KVCLUSTERS_FILE}", env!("CARGO_MANIFEST_DIR"));
-        let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    #[test_case("crds"; "for everybody")]
+    #[test_case("charts/kvorum-operator/files"; "the chart's copy")]
+    fn checked_in_file_is_what_the_types_say(folder: &str) {
+        let path = format!("{}/../../{folder}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(&path).unwrap();
+        let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, [KVCLUSTERS_FILE], "{folder}");
+        let checked_in = std::fs::read_to_string(format!("{path}/{KVCLUSTERS_FILE}")).unwrap();
         assert!(
             checked_in == kvclusters().unwrap(),
-            "crds/{KVCLUSTERS_FILE} differs from the Rust types; run `cargo run -p kvorum-crd --bin crdgen -- crds`"
+            "{folder}/{KVCLUSTERS_FILE} differs from the Rust types; run make crds"
         );
     }
 }

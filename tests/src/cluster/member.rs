@@ -36,13 +36,11 @@ impl Member {
 
     /// What to start: the node itself, or what enters the member's namespace and becomes the node there.
     pub(super) fn command(&self) -> (PathBuf, Vec<String>) {
+        let program = self.program.clone().unwrap_or_else(program);
         let Some(namespace) = &self.namespace else {
-            return (program(), self.arguments.clone());
+            return (program, self.arguments.clone());
         };
-        let mut arguments = vec![
-            format!("--net={}", namespace.display()),
-            program().display().to_string(),
-        ];
+        let mut arguments = vec![format!("--net={}", namespace.display()), program.display().to_string()];
         arguments.extend_from_slice(&self.arguments);
         ("nsenter".into(), arguments)
     }

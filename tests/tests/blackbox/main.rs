@@ -27,6 +27,7 @@ mod damage;
 mod differential;
 mod errors;
 mod etcdctl;
+mod failures;
 mod far_behind;
 mod faults;
 mod growth;

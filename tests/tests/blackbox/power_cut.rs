@@ -8,7 +8,7 @@
 
 mod disk;
 mod full_disk;
-mod ledger;
+pub(crate) mod ledger;
 mod pretended;
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ async fn journalled(count: usize, disk: Disk) -> Cluster {
 }
 
 /// What must never change: the cluster's id and every member's.
-async fn ids(cluster: &Cluster) -> Vec<(u64, u64)> {
+pub(crate) async fn ids(cluster: &Cluster) -> Vec<(u64, u64)> {
     let mut all = Vec::new();
     for member in cluster.everywhere() {
         let header = &answered(&member, "maintenance/status").await["header"];
@@ -62,7 +62,7 @@ async fn ids(cluster: &Cluster) -> Vec<(u64, u64)> {
 }
 
 /// Every member's term.
-async fn terms(cluster: &Cluster) -> Vec<i64> {
+pub(crate) async fn terms(cluster: &Cluster) -> Vec<i64> {
     let mut all = Vec::new();
     for member in cluster.everywhere() {
         all.push(number(&answered(&member, "maintenance/status").await["raftTerm"]));

@@ -5,6 +5,7 @@
 //! change a file. Rules that the compiler or clippy can check are not here (see `[workspace.lints]`).
 
 mod docs;
+mod failpoints;
 mod layout;
 mod rust;
 mod surface;

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kvorum_faults::{self as faults, sized, small};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::{Content, Head};
@@ -113,6 +114,7 @@ impl Partial {
     pub(super) fn open(dir: &Path, head: &Head) -> io::Result<Partial> {
         let path = dir.join(name_of(head.meta.last_log_id, &head.content));
         remove(dir, |_, other| other != path)?;
+        faults::pass("transfer::create")?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -135,13 +137,25 @@ impl Partial {
 
     /// Adds what comes next.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.file.write_all_at(bytes, self.held)?;
+        faults::write("transfer::receive", bytes, |bytes| {
+            self.file.file.write_all_at(bytes, self.held)
+        })?;
         self.held += bytes.len() as u64;
-        if self.held - self.synced >= SYNC_BYTES {
-            self.file.file.sync_data()?;
+        if self.held - self.synced >= sized(SYNC_BYTES, small::TRANSFER_SYNC_BYTES) {
+            self.sync()?;
             self.synced = self.held;
         }
         Ok(())
+    }
+
+    /// Where it fails, nothing of the file is believed any more: the system may have forgotten what it could not write,
+    /// and says so only once.
+    fn sync(&self) -> io::Result<()> {
+        let synced = faults::pass("transfer::sync").and_then(|()| self.file.file.sync_data());
+        if synced.is_err() {
+            fs::remove_file(&self.file.path)?;
+        }
+        synced
     }
 
     /// The file, to be verified and installed.
@@ -151,7 +165,7 @@ impl Partial {
 
     /// Removes the file, if nobody has given it another name.
     pub(super) fn remove(self) -> io::Result<()> {
-        match fs::remove_file(&self.file.path) {
+        match faults::pass("transfer::discard").and_then(|()| fs::remove_file(&self.file.path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
@@ -196,6 +210,7 @@ fn remove(dir: &Path, which: impl Fn(Option<EntryId>, &Path) -> bool) -> io::Res
             .and_then(|stem| stem.rsplit_once('-'))
             .and_then(|(position, _)| snapshots::position_in(position));
         if position.is_none_or(|position| which(position, &path)) {
+            faults::pass("transfer::remove")?;
             fs::remove_file(&path)?;
         }
     }

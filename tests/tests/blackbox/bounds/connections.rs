@@ -46,6 +46,36 @@ async fn told(cluster: &Cluster, request: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Each kind of client hears why in its own language, at once.
+async fn everybody_is_told(cluster: &Cluster) {
+    let problem = told(cluster, "GET /v1/kv/a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(problem.starts_with("HTTP/1.1 503 "), "{problem}");
+    for part in [
+        "\r\nretry-after: 1\r\n",
+        "\r\nconnection: close\r\n",
+        "application/problem+json",
+        "\"code\":\"TooManyConnections\"",
+    ] {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
+    let etcds = told(
+        cluster,
+        "POST /v3/kv/range HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    assert!(
+        etcds.starts_with("HTTP/1.1 503 ") && etcds.contains("\"code\":14"),
+        "{etcds}"
+    );
+    let started = Instant::now();
+    let refused = KvClient::new(plain(&cluster.url(0))).put(put("a")).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::Unavailable, "kvorum: too many connections")
+    );
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_above_the_bound_are_refused() {
     const MAX: usize = 200;
@@ -81,32 +111,7 @@ async fn connections_above_the_bound_are_refused() {
     })
     .await;
 
-    let problem = told(&cluster, "GET /v1/kv/a HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert!(problem.starts_with("HTTP/1.1 503 "), "{problem}");
-    for part in [
-        "\r\nretry-after: 1\r\n",
-        "\r\nconnection: close\r\n",
-        "application/problem+json",
-        "\"code\":\"TooManyConnections\"",
-    ] {
-        assert!(problem.contains(part), "{part}: {problem}");
-    }
-    let etcds = told(
-        &cluster,
-        "POST /v3/kv/range HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
-    )
-    .await;
-    assert!(
-        etcds.starts_with("HTTP/1.1 503 ") && etcds.contains("\"code\":14"),
-        "{etcds}"
-    );
-    let started = Instant::now();
-    let refused = KvClient::new(plain(&cluster.url(0))).put(put("a")).await.unwrap_err();
-    assert_eq!(
-        (refused.code(), refused.message()),
-        (Code::Unavailable, "kvorum: too many connections")
-    );
-    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    everybody_is_told(&cluster).await;
 
     // Probes have places of their own.
     let ready = Web::new(None, None)

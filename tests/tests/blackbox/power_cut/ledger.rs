@@ -76,6 +76,11 @@ impl Ledger {
         }
     }
 
+    /// How many writes were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.written.lock().unwrap().len()
+    }
+
     /// Lets every writer finish; what was acknowledged.
     pub(crate) async fn finish(self) -> Acknowledged {
         self.stop.store(true, Ordering::Relaxed);
