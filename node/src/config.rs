@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod cluster;
+pub mod limits;
 pub mod settings;
 pub mod space;
 pub mod urls;
@@ -15,9 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
-use crate::http::connections::CLIENTS_MAX;
 pub use auth::{AuthSettings, JwtSettings, TokenSettings};
 pub use cluster::{Bootstrap, Founding, InitialMember, added_member_id};
+pub use limits::Limits;
 pub use settings::{Settings, SettingsError};
 pub use space::Space;
 pub use urls::{Advertised, Listen, Scheme};
@@ -28,12 +29,6 @@ pub const HEARTBEAT_MS_MIN: u64 = 10;
 pub const ELECTION_MS_MAX: u64 = 50_000;
 /// An election timeout must be at least this many heartbeats, as in etcd, so that one lost packet elects nobody.
 pub const ELECTION_HEARTBEATS_MIN: u64 = 5;
-/// Largest `--max-request-bytes`: a request is one log record and one frame between members, both bounded by it.
-pub const REQUEST_BYTES_MAX: u64 = 64 << 20;
-/// Smallest `--max-request-bytes`, so that membership and bookkeeping always fit.
-pub const REQUEST_BYTES_MIN: u64 = 4 << 10;
-/// Largest `--max-txn-ops`: one transaction is one step of the state machine and holds up everything behind it.
-pub const TXN_OPS_MAX: u32 = 100_000;
 /// How long a watcher is left without a word by default, as in etcd.
 pub const WATCH_PROGRESS_DEFAULT: Duration = Duration::from_secs(600);
 /// Shortest such time, as in etcd.
@@ -100,17 +95,6 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// Time without a heartbeat before an election; each member adds up to as much again.
     pub election: Duration,
-}
-
-/// What one request may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest request, in bytes.
-    pub request_bytes_max: u64,
-    /// Largest number of operations in one transaction.
-    pub txn_ops_max: u32,
-    /// Most connections of clients at once, as far as file descriptors allow.
-    pub connections_max: u32,
 }
 
 /// How the log is written.
@@ -193,7 +177,7 @@ impl Config {
             timing: timing(&settings)?,
             auth: auth::auth(&settings)?,
             space: space::space(&settings)?,
-            limits: limits(&settings)?,
+            limits: limits::limits(&settings)?,
             watch_progress_interval: watch_progress_interval(&settings)?,
             log: log(&settings)?,
             name,
@@ -315,31 +299,6 @@ fn timing(settings: &Settings) -> Result<Timing, ConfigError> {
     Ok(Timing {
         heartbeat: Duration::from_millis(heartbeat_ms),
         election: Duration::from_millis(election_ms),
-    })
-}
-
-fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
-    let request_bytes_max = settings.max_request_bytes.unwrap_or(1_572_864);
-    if !(REQUEST_BYTES_MIN..=REQUEST_BYTES_MAX).contains(&request_bytes_max) {
-        let reason = format!("{request_bytes_max} is outside {REQUEST_BYTES_MIN} to {REQUEST_BYTES_MAX} bytes");
-        return Err(ConfigError::new("--max-request-bytes", reason));
-    }
-    let txn_ops_max = settings.max_txn_ops.unwrap_or(128);
-    if !(1..=TXN_OPS_MAX).contains(&txn_ops_max) {
-        return Err(ConfigError::new(
-            "--max-txn-ops",
-            format!("{txn_ops_max} is outside 1 to {TXN_OPS_MAX}"),
-        ));
-    }
-    let connections_max = settings.max_connections.unwrap_or(CLIENTS_MAX);
-    if connections_max == 0 {
-        let reason = "0 would let nobody in: at least 1";
-        return Err(ConfigError::new("--max-connections", reason));
-    }
-    Ok(Limits {
-        request_bytes_max,
-        txn_ops_max,
-        connections_max,
     })
 }
 

@@ -28,7 +28,6 @@ use kvorum_api::etcdserverpb::cluster_server::ClusterServer;
 use kvorum_api::etcdserverpb::kv_server::KvServer;
 use kvorum_api::etcdserverpb::lease_server::LeaseServer;
 use kvorum_api::etcdserverpb::maintenance_server::MaintenanceServer;
-use kvorum_api::etcdserverpb::watch_server::WatchServer;
 use kvorum_api::grpc::health::v1::health_server::HealthServer;
 use kvorum_api::v3electionpb::election_server::ElectionServer;
 use kvorum_api::v3lockpb::lock_server::LockServer;
@@ -59,10 +58,10 @@ pub fn routes(edge: &Edge) -> Router {
             ElectionServer::new(election::Election(service.clone())).max_decoding_message_size(message_bytes_max),
         )
         .add_service(LeaseServer::new(lease::Lease(service.clone())).max_decoding_message_size(message_bytes_max))
-        .add_service(WatchServer::new(watch::Watch(service.clone())).max_decoding_message_size(message_bytes_max))
         .add_service(reflection::v1())
         .add_service(reflection::v1alpha())
         .into_axum_router()
+        .merge(watch::route(edge.clone()))
         .layer(axum::middleware::map_response(too_large_as_etcd))
         .layer(axum::middleware::from_fn_with_state(service.calls(), counted::count))
 }
@@ -85,7 +84,7 @@ fn caller<Message>(request: &tonic::Request<Message>) -> Caller {
 }
 
 /// A refusal as a status: etcd's code, etcd's text.
-fn status(refusal: Refusal) -> Status {
+pub(crate) fn status(refusal: Refusal) -> Status {
     Status::new(tonic::Code::from(refusal.grpc_code()), refusal.message())
 }
 

@@ -20,6 +20,7 @@ use http::Uri;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use crate::held::Held;
 use crate::http::connections::Door;
 use crate::http::query::Query;
 use crate::metrics;
@@ -41,6 +42,8 @@ pub struct Probes {
     pub reloads: Arc<Counts>,
     /// For the connections of clients.
     pub door: Arc<Door>,
+    /// For what is held for them.
+    pub held: Held,
 }
 
 /// The routes, for the metrics port and for the client port.
@@ -169,7 +172,13 @@ async fn version() -> Json<Version> {
 }
 
 async fn scrape(State(probes): State<Probes>) -> Response {
-    let page = metrics::page(&probes.situations.now(), &probes.tls, &probes.reloads, &probes.door);
+    let page = metrics::page(
+        &probes.situations.now(),
+        &probes.tls,
+        &probes.reloads,
+        &probes.door,
+        &probes.held,
+    );
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], page).into_response()
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config`, `duration`, `identity`, `telemetry` | what the process was asked to do, who it is, what it says |
 //! | `server`, `situation` | the wiring: start order, accept loops, shutdown order; what the process is just now |
-//! | `descriptors`, `seldom` | how many connections there may be; what is said once in a while |
+//! | `descriptors`, `held`, `seldom` | how many connections there may be, and what is held for them; what is said once in a while |
 //! | `http`, `grpc`, `health`, `metrics` | the edges: decode, call `service`, encode; they contain no rule |
 //! | `auth` | whom to believe: passwords, tokens, certificates |
 //! | `tls` | certificates, reloaded from disk without a restart |
@@ -28,6 +28,7 @@ pub mod duration;
 pub mod fatal;
 pub mod grpc;
 pub mod health;
+pub mod held;
 pub mod http;
 pub mod identity;
 pub mod lease;

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::held::Held;
 use crate::http::connections::Door;
 use crate::situation::Situation;
 use crate::tls::Tls;
@@ -23,12 +24,13 @@ use text::Page;
 
 /// The page as it is now.
 #[must_use]
-pub fn page(situation: &Situation, tls: &Tls, reloads: &Counts, door: &Door) -> String {
+pub fn page(situation: &Situation, tls: &Tls, reloads: &Counts, door: &Door, held: &Held) -> String {
     let mut page = Page::default();
     about(&mut page);
     process::write(&mut page);
     certificates(&mut page, tls, reloads);
     connections(&mut page, door);
+    bytes_held(&mut page, held);
     if let Situation::Member(service) = situation {
         member::write(&mut page, &service.stats());
     }
@@ -55,6 +57,41 @@ fn connections(page: &mut Page, door: &Door) {
         "Connections of clients that were turned away because there were too many, or no file descriptors.",
     )
     .value(door.refused());
+}
+
+fn bytes_held(page: &mut Page, held: &Held) {
+    let Held {
+        requests,
+        answers,
+        watches,
+    } = held;
+    page.gauge(
+        "kvorum_client_requests",
+        "Requests of clients under way, streams among them.",
+    )
+    .value(requests.under_way());
+    page.gauge(
+        "kvorum_client_requests_bytes",
+        "Bytes of large requests of clients that are held.",
+    )
+    .value(requests.bytes());
+    page.counter(
+        "kvorum_client_requests_refused_total",
+        "Requests of clients that were refused because there were too many, or too many bytes of them.",
+    )
+    .value(requests.refused());
+    page.gauge(
+        "kvorum_client_answers_bytes",
+        "Bytes of large answers that wait until clients take them.",
+    )
+    .with(&[("kind", "call")], answers.bytes())
+    .with(&[("kind", "watch")], watches.bytes());
+    page.counter(
+        "kvorum_client_answers_given_up_total",
+        "Answers that were given up because their clients took nothing of them and others needed the room.",
+    )
+    .with(&[("kind", "call")], answers.given_up())
+    .with(&[("kind", "watch")], watches.given_up());
 }
 
 fn certificates(page: &mut Page, tls: &Tls, reloads: &Counts) {

@@ -25,6 +25,7 @@ use crate::auth::Believer;
 use crate::config::{Bootstrap, Config};
 use crate::descriptors;
 use crate::health::Probes;
+use crate::held::Held;
 use crate::http::connections::{self, Door, PROBES_MAX, Port, Routes};
 use crate::http::{self, Edge, REQUEST_OVERHEAD_BYTES};
 use crate::identity::Identity;
@@ -35,6 +36,9 @@ use crate::situation::{Situation, Situations};
 use crate::tls::{PeerTransport, Tls, reload};
 use loops::Loops;
 use ports::Ports;
+
+/// Bytes held of requests, and of answers, on the port for probes and metrics: a page of metrics has some 50 KiB.
+const PROBES_BYTES_MAX: u64 = 8 << 20;
 
 /// Runs a member, on a runtime of its own, until it is told to stop.
 ///
@@ -56,7 +60,9 @@ async fn member(config: Config) -> anyhow::Result<()> {
     let tls = Tls::load(&config)?;
     let ports = Ports::bind(&config)?;
     let door = Door::new(descriptors::prepare(config.limits.connections_max));
+    let held = Held::new(config.limits.requests_bytes_max, config.limits.answers_bytes_max);
     let probes = Probes {
+        held: held.clone(),
         door: Arc::clone(&door),
         situations: Situations::default(),
         tls: tls.clone(),
@@ -71,6 +77,7 @@ async fn member(config: Config) -> anyhow::Result<()> {
             routes: Routes::new(crate::health::routes(probes.clone())),
             // Of its own: probes get through when clients have taken all of theirs.
             door: Door::new(PROBES_MAX),
+            held: Held::new(PROBES_BYTES_MAX, PROBES_BYTES_MAX),
         };
         probing.start(|stop| connections::serve(listener, port, stop));
     }
@@ -81,6 +88,7 @@ async fn member(config: Config) -> anyhow::Result<()> {
             tls: tls.client.clone(),
             routes: routes.clone(),
             door: Arc::clone(&door),
+            held: held.clone(),
         };
         clients.start(|stop| connections::serve(listener, port, stop));
     }
@@ -89,7 +97,7 @@ async fn member(config: Config) -> anyhow::Result<()> {
         return Ok(());
     };
     let transport = Arc::new(tls.peer.clone().map_or(PeerTransport::Plain, PeerTransport::Tls));
-    let starting = start(&config, identity, Arc::clone(&transport));
+    let starting = start(&config, identity, Arc::clone(&transport), held);
     let Some(service) = stop.run_until_cancelled(starting).await.transpose()? else {
         return Ok(());
     };
@@ -119,7 +127,12 @@ async fn member(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport>) -> anyhow::Result<Service> {
+async fn start(
+    config: &Config,
+    identity: Identity,
+    transport: Arc<PeerTransport>,
+    held: Held,
+) -> anyhow::Result<Service> {
     let founders = match &config.bootstrap {
         Bootstrap::New { members, .. } => members
             .iter()
@@ -148,6 +161,7 @@ async fn start(config: &Config, identity: Identity, transport: Arc<PeerTransport
         space: config.space,
         managed: config.bootstrap == Bootstrap::Managed,
         limits: limits(config),
+        held,
         progress_interval: config.watch_progress_interval,
         founders,
         version: VERSION,

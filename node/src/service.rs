@@ -50,6 +50,7 @@ use openraft::async_runtime::WatchReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Believer;
+use crate::held::Held;
 use crate::identity::Identity;
 use crate::lease::renewals::Renewals;
 use crate::lease::time_line::TimeLine;
@@ -91,6 +92,7 @@ struct Inner {
     self_node: raft::MemberNode,
     version: &'static str,
     limits: kvorum_store::validate::Limits,
+    held: Held,
     /// Silence after which a follower stands for election.
     election: Duration,
     progress_interval: Duration,

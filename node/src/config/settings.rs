@@ -106,6 +106,12 @@ pub struct Settings {
     /// Most connections of clients at once, as far as the limit of open files allows [default: 16384].
     #[arg(long, env = "KVORUM_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: Option<u32>,
+    /// Most bytes of requests held at once; further ones are refused [default: 268435456].
+    #[arg(long, env = "KVORUM_MAX_REQUESTS_BYTES", value_name = "BYTES")]
+    pub max_requests_bytes: Option<u64>,
+    /// Most bytes of large answers that wait for clients at once; further ones are made when there is room [default: 268435456].
+    #[arg(long, env = "KVORUM_MAX_ANSWERS_BYTES", value_name = "BYTES")]
+    pub max_answers_bytes: Option<u64>,
 
     /// After how long without an event a watcher that wants to know is told how far it is [default: 10m].
     #[arg(long, env = "KVORUM_WATCH_PROGRESS_NOTIFY_INTERVAL", value_name = "DURATION")]
@@ -205,6 +211,8 @@ impl Settings {
             max_request_bytes: self.max_request_bytes.or(lower.max_request_bytes),
             max_txn_ops: self.max_txn_ops.or(lower.max_txn_ops),
             max_connections: self.max_connections.or(lower.max_connections),
+            max_requests_bytes: self.max_requests_bytes.or(lower.max_requests_bytes),
+            max_answers_bytes: self.max_answers_bytes.or(lower.max_answers_bytes),
             watch_progress_notify_interval: self
                 .watch_progress_notify_interval
                 .or(lower.watch_progress_notify_interval),

@@ -37,6 +37,8 @@ fn alone_it_is_a_cluster_of_one_on_loopback() {
             request_bytes_max: 1_572_864,
             txn_ops_max: 128,
             connections_max: 16_384,
+            requests_bytes_max: 268_435_456,
+            answers_bytes_max: 268_435_456,
         }
     );
     assert_eq!(config.timing.heartbeat, Duration::from_millis(100));
@@ -128,6 +130,8 @@ fn founding_members_agree_on_ids() {
 #[test_case("--watch-progress-notify-interval 10ms", "--watch-progress-notify-interval: 10ms is too short: at least 100ms"; "progress interval")]
 #[test_case("--max-txn-ops 0", "--max-txn-ops: 0 is outside 1 to 100000"; "txn ops")]
 #[test_case("--max-connections 0", "--max-connections: 0 would let nobody in: at least 1"; "connections")]
+#[test_case("--max-requests-bytes 1", "--max-requests-bytes: 1 is too little: at least 16777216, a few of the largest requests"; "bytes of requests")]
+#[test_case("--max-answers-bytes 1", "--max-answers-bytes: 1 is too little: at least 16777216, a few of the largest requests"; "bytes of answers")]
 #[test_case("--log-format xml", "--log-format: \"xml\": text or json are allowed"; "log format")]
 fn refused(flags: &str, expected: &str) {
     assert_eq!(config(flags).unwrap_err(), expected);

@@ -29,6 +29,7 @@ async fn ask(situation: Situation, path: &str) -> String {
         tls: Tls::default(),
         reloads: Arc::default(),
         door: Door::new(1),
+        held: Held::new(1, 1),
     };
     probes.situations.enter(situation);
     let request = Request::get(path).body(Body::empty()).unwrap();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kvorum_api::error::Refusal;
 use tokio::time::timeout;
 
 /// How much of a body that is too large is read and dropped before the answer, in bytes, and for how long at most.
@@ -30,6 +31,19 @@ pub enum BodyError {
     /// The connection broke, or what came was not HTTP.
     #[error("the request's body did not arrive: {0}")]
     Broken(String),
+    /// There was no room for it, or it took too long.
+    #[error("{}", .0.message())]
+    Refused(Refusal),
+}
+
+/// The refusal that stands behind a body that broke off, if one does; see `connections`.
+pub fn refusal(mut error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+    loop {
+        if let Some(status) = error.downcast_ref::<tonic::Status>() {
+            return Refusal::from_message(status.message());
+        }
+        error = error.source()?;
+    }
 }
 
 /// The whole body, in one piece of its own, so that what is kept of it does not pin a connection's buffer.
@@ -55,7 +69,7 @@ pub async fn read(headers: &HeaderMap, body: Body, max: u64) -> Result<Bytes, Bo
             discard(body).await;
             Err(BodyError::TooLarge { size: max + 1, max })
         }
-        Err(error) => Err(BodyError::Broken(error.to_string())),
+        Err(error) => Err(refusal(&*error).map_or_else(|| BodyError::Broken(error.to_string()), BodyError::Refused)),
     }
 }
 

@@ -5,7 +5,9 @@
 //! process stops, what is under way is finished first.
 
 mod accept;
+mod arriving;
 mod door;
+mod leaving;
 mod prompt;
 mod refusal;
 
@@ -23,6 +25,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use kvorum_api::plain::WATCH_PATH;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -30,9 +33,12 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::OtherSide;
+use crate::held::Held;
 use crate::tls::{CallerName, ClientTls, HANDSHAKE_MAX};
 pub use accept::{Arrival, Listening};
+use arriving::{Arriving, Form};
 pub use door::{Door, Place, REFUSALS_MAX};
+use leaving::Leaving;
 use prompt::Prompt;
 
 /// Most connections of clients at once where nobody says otherwise: enough for a thousand pods with a few each; about
@@ -83,14 +89,12 @@ impl Routes {
 
     async fn call(
         self,
-        mut request: Request<Incoming>,
-        other_side: OtherSide,
+        request: Request<Incoming>,
+        connection: Connection,
         stop: CancellationToken,
     ) -> Result<Response<Body>, Infallible> {
         let version = request.version();
-        request.extensions_mut().insert(other_side);
-        let mut router = Router::clone(&self.0.load());
-        let mut response = router.call(request.map(Body::new)).await?;
+        let mut response = self.answer(request, connection).await?;
         if stop.is_cancelled() && version <= Version::HTTP_11 {
             response
                 .headers_mut()
@@ -98,6 +102,48 @@ impl Routes {
         }
         Ok(response)
     }
+
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        connection: Connection,
+    ) -> Result<Response<Body>, Infallible> {
+        let Connection { other_side, held, end } = connection;
+        let Ok(hold) = held.requests.begin() else {
+            return Ok(refusal::too_many_requests(&request));
+        };
+        let form = Form::of(request.uri().path());
+        let answers = if is_watch(request.uri().path()) {
+            held.watches
+        } else {
+            held.answers
+        };
+        // Over HTTP/2 a stream can be broken off; before, only the connection.
+        let end = (request.version() <= Version::HTTP_11).then_some(end);
+        request.extensions_mut().insert(other_side);
+        request.extensions_mut().insert(Arc::clone(&hold));
+        let request = request.map(|body| Body::new(Arriving::new(Body::new(body), Arc::clone(&hold), form)));
+        let mut router = Router::clone(&self.0.load());
+        let response = router.call(request).await?;
+        if form == Form::Whole {
+            hold.clear();
+        }
+        Ok(response.map(|body| Body::new(Leaving::new(body, answers, end, hold))))
+    }
+}
+
+/// Whether the answers to a request are told of changes.
+fn is_watch(path: &str) -> bool {
+    matches!(path, "/etcdserverpb.Watch/Watch" | "/v3/watch" | WATCH_PATH)
+}
+
+/// What the requests of one connection have in common.
+#[derive(Clone)]
+struct Connection {
+    other_side: OtherSide,
+    held: Held,
+    /// Ends it.
+    end: CancellationToken,
 }
 
 /// What a port is served with.
@@ -111,6 +157,8 @@ pub struct Port {
     pub routes: Routes,
     /// Who is let in.
     pub door: Arc<Door>,
+    /// What is held for them.
+    pub held: Held,
 }
 
 /// Serves connections until `stop`; then lets those that are open finish, for at most [`DRAIN_MAX`].
@@ -181,14 +229,19 @@ async fn requests<S>(
 {
     let heard = Arc::new(AtomicBool::new(false));
     let stream = Prompt::new(stream, BEGINNING_MAX, Arc::clone(&heard));
-    let routes = port.routes.clone();
+    let (routes, end) = (port.routes.clone(), CancellationToken::new());
+    let connection = Connection {
+        other_side,
+        held: port.held.clone(),
+        end: end.clone(),
+    };
     let service = hyper::service::service_fn(move |request| {
         heard.store(true, Ordering::Relaxed);
-        routes.clone().call(request, other_side.clone(), stop.clone())
+        routes.clone().call(request, connection.clone(), stop.clone())
     });
     let protocols = protocols(place.is_wide());
     let serving = protocols.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(serving).await {
+    if let Some(Err(error)) = end.run_until_cancelled(watcher.watch(serving)).await {
         tracing::debug!(error, "a connection ended early");
     }
 }

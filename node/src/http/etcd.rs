@@ -106,6 +106,7 @@ where
         .map_err(|error| match error {
             BodyError::TooLarge { size, max: _ } => too_large(size, message_bytes_max),
             BodyError::Broken(_) => Failure::new(Code::InvalidArgument, error.to_string()),
+            BodyError::Refused(refusal) => refusal.into(),
         })?;
     let request: Request = json::decode(&bytes)?;
     let size = request.encoded_len() as u64;

@@ -50,6 +50,7 @@ impl From<BodyError> for ProblemResponse {
                     .into();
             }
             BodyError::Broken(_) => Fault::Malformed,
+            BodyError::Refused(refusal) => return refusal.into(),
         };
         fault.problem(error.to_string()).into()
     }

@@ -7,7 +7,7 @@ use kvorum_api::etcdserverpb as pb;
 use kvorum_store::{Command, ReadError, Response, Who, validate};
 
 use super::counts::add;
-use super::{Caller, Service};
+use super::{Caller, REQUEST_TIME_MAX, Service};
 use crate::fatal;
 use crate::raft::Answer;
 
@@ -18,6 +18,7 @@ impl Service {
     /// The request contradicts itself, its revision is compacted or in the future, or no leader can confirm the read.
     pub async fn range(&self, caller: &Caller, request: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
         validate::range(&request)?;
+        self.demand_answer_room().await?;
         if !request.serializable {
             self.wait_linearizable().await?;
         }
@@ -71,6 +72,7 @@ impl Service {
     /// As [`Service::put`].
     pub async fn txn(&self, caller: &Caller, request: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
         validate::txn(&request, &self.inner.limits)?;
+        self.demand_answer_room().await?;
         let mut response = if validate::is_read_only(&request) {
             if !validate::is_serializable(&request) {
                 self.wait_linearizable().await?;
@@ -105,6 +107,14 @@ impl Service {
                 Ok(response)
             }
             other => unexpected("compaction", &other),
+        }
+    }
+
+    /// Waits until there is room for an answer that may be large: clients that do not take theirs give way.
+    async fn demand_answer_room(&self) -> Result<(), Refusal> {
+        match self.inner.held.answers.room_within(REQUEST_TIME_MAX).await {
+            true => Ok(()),
+            false => Err(Refusal::TooManyRequests),
         }
     }
 

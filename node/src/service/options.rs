@@ -8,6 +8,7 @@ use kvorum_api::Id;
 
 use crate::auth::Believer;
 use crate::config::Space;
+use crate::held::Held;
 use crate::identity::Identity;
 use crate::raft::MemberNode;
 use crate::raft::settings::Timing;
@@ -40,6 +41,8 @@ pub struct Options {
     pub managed: bool,
     /// Bounds on requests.
     pub limits: kvorum_store::validate::Limits,
+    /// What is held for clients.
+    pub held: Held,
     /// After how long without an event a watcher is told how far it is, if it wants to know.
     pub progress_interval: Duration,
     /// The founders of a cluster that forms itself; empty where the operator, or a member that is there already, adds

@@ -96,6 +96,7 @@ impl Service {
             transport,
             timing,
             limits,
+            held,
             progress_interval,
             believer,
             space,
@@ -119,10 +120,10 @@ impl Service {
         let raft = consensus(Raft::new(member_id, config, network, log.clone(), state.clone()).await).await?;
         let (read_index, rounds) = read_index::channel();
         let (renewals, renewing) = renewals::channel();
-        let watches = Switchboard::start(&state.reader(), feed);
         let node = Node {
             leadership: leadership::follow(&raft),
             reader: state.reader(),
+            watches: Switchboard::start(&state.reader(), feed, Arc::clone(&held.watches)),
             applied: state.applied_index(),
             forwarder: Forwarder::new(dialler),
             raft,
@@ -130,7 +131,6 @@ impl Service {
             state,
             engine,
             read_index,
-            watches,
             time_line,
             renewals,
         };
@@ -141,6 +141,7 @@ impl Service {
                 self_node,
                 version,
                 limits,
+                held,
                 election: Duration::from_millis(timing.election_ms),
                 progress_interval,
                 leader_found: tokio::sync::watch::Sender::new(false),

@@ -3,7 +3,7 @@
 //! A session does one thing after the other, so that what it tells is in order: it hands out what it has, hears the
 //! client, takes what the hub holds, reads a part of history for watchers that are behind, answers for progress; and
 //! only when there is nothing of all this it waits. It runs when it is polled: a client that does not read costs what
-//! the session and the hub hold for it, and no work.
+//! the session and the hub hold for it, and no work. It takes nothing while too much waits for all clients together.
 //!
 //! Must keep true: answers to a request come before anything that the request caused; a watcher that was cancelled says
 //! nothing more.
@@ -12,6 +12,7 @@ mod requests;
 mod responses;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +30,6 @@ use crate::service::{Caller, LeaderWatch, Service};
 
 /// Bytes of events taken from the hub at a time; a revision is never split, so one may come on top.
 pub const TAKE_BYTES_MAX: usize = 64 << 10;
-/// Records and bytes of history read at a time, likewise.
-const HISTORY_RECORDS_MAX: usize = 1_024;
-const HISTORY_BYTES_MAX: usize = 512 << 10;
 /// A snapshot is taking the state's place: history is looked at again after this, or when the hub says so.
 const REPLACED_PAUSE: Duration = Duration::from_millis(20);
 
@@ -69,7 +67,7 @@ struct Watch {
 /// What ended a wait.
 enum Woken<M> {
     Request(Option<Result<M, Failure>>),
-    Hub,
+    News,
     Tick,
     Stop,
     NoLeader,
@@ -141,6 +139,11 @@ where
             self.hear(request)?;
             return Ok(true);
         }
+        if !self.board.answers.has_room() {
+            let room = Arc::clone(&self.board.answers);
+            let woken = self.wait(async move { room.room().await }).await;
+            return self.go_on(woken);
+        }
         let Taken { deliveries, behind } = self.board.hub().take(self.stream, TAKE_BYTES_MAX);
         if !deliveries.is_empty() {
             self.tell(deliveries);
@@ -156,9 +159,15 @@ where
         if self.requests.is_none() && self.watches.is_empty() {
             return Ok(false);
         }
-        match self.wait().await {
+        let hub = Arc::clone(&self.wake);
+        let woken = self.wait(async move { hub.notified().await }).await;
+        self.go_on(woken)
+    }
+
+    fn go_on(&mut self, woken: Woken<pb::WatchRequest>) -> Result<bool, Failure> {
+        match woken {
             Woken::Request(request) => self.hear(request)?,
-            Woken::Hub => {}
+            Woken::News => {}
             Woken::Tick => self.tick(),
             Woken::Stop => return Err(Refusal::Stopped.into()),
             Woken::NoLeader => return Err(Refusal::NoLeader.into()),
@@ -166,7 +175,8 @@ where
         Ok(true)
     }
 
-    async fn wait(&mut self) -> Woken<pb::WatchRequest> {
+    /// Waits for `news`, or for anything else.
+    async fn wait(&mut self, news: impl Future<Output = ()>) -> Woken<pb::WatchRequest> {
         let request = async {
             match &mut self.requests {
                 Some(requests) => requests.next().await,
@@ -187,7 +197,7 @@ where
         };
         let stopping = self.service.stopping();
         tokio::select! {
-            () = self.wake.notified() => Woken::Hub,
+            () = news => Woken::News,
             request = request => Woken::Request(request),
             _ = tick => Woken::Tick,
             () = leaderless => Woken::NoLeader,
@@ -205,12 +215,7 @@ where
             self.outbox.push_back(self.compacted(*id, compacted));
         }
         let Some(from) = plan.from else { return };
-        // Held only while history is read; the semaphore is never closed.
-        let permit = self.board.history.acquire().await;
-        let reading = tokio::task::spawn_blocking(move || view.replay(from, HISTORY_RECORDS_MAX, HISTORY_BYTES_MAX));
-        let replay = reading.await;
-        drop(permit);
-        match replay {
+        match self.board.read(view, from).await {
             Ok(Ok(replay)) => {
                 let next = replay.next;
                 self.tell(plan.deliveries(replay.events, next));
@@ -221,7 +226,7 @@ where
             Ok(Err(ReadError::Replaced | ReadError::Refused(_))) => {
                 let _ = timeout(REPLACED_PAUSE, self.wake.notified()).await;
             }
-            Err(error) => fatal::die(format_args!("a read of history panicked: {error}")),
+            Err(error) => fatal::die(format_args!("a read of history was lost: {error}")),
         }
     }
 

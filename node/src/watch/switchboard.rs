@@ -5,14 +5,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kvorum_store::Reader;
 use kvorum_store::watch::{Batch, Bounds, Counts, Hub};
+use kvorum_store::{ReadError, Reader, Replay, View};
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Feed;
+use crate::fatal;
+use crate::held::Answers;
 
 /// Sessions that read history at once. Each holds a blocking thread and a view; more would not read faster.
 const HISTORY_READS_MAX: usize = 4;
+/// Records and bytes of history read at a time; a revision is never split, so one may come on top.
+const HISTORY_RECORDS_MAX: usize = 1_024;
+const HISTORY_BYTES_MAX: usize = 512 << 10;
 /// Events published under one lock, so that sessions get in between even when a thousand watchers want each.
 const PUBLISH_EVENTS_MAX: usize = 32;
 
@@ -20,16 +26,20 @@ const PUBLISH_EVENTS_MAX: usize = 32;
 pub struct Switchboard {
     hub: Mutex<Hub<Arc<Notify>>>,
     /// Permits to read history.
-    pub(super) history: Semaphore,
+    history: Arc<Semaphore>,
+    /// What clients have not taken.
+    pub(super) answers: Arc<Answers>,
     sent_events: AtomicU64,
 }
 
 impl Switchboard {
-    /// Starts the hub at what `reader` sees; `feed` brings what comes after.
-    pub fn start(reader: &Reader, feed: Arc<Feed>) -> Arc<Self> {
+    /// Starts the hub at what `reader` sees; `feed` brings what comes after. Sessions take what is new when `answers` has
+    /// room for it.
+    pub fn start(reader: &Reader, feed: Arc<Feed>, answers: Arc<Answers>) -> Arc<Self> {
         let board = Arc::new(Self {
             hub: Mutex::new(Hub::new(reader.revision(), Bounds::default())),
-            history: Semaphore::new(HISTORY_READS_MAX),
+            history: Arc::new(Semaphore::new(HISTORY_READS_MAX)),
+            answers,
             sent_events: AtomicU64::default(),
         });
         tokio::spawn(publish(Arc::clone(&board), feed));
@@ -44,6 +54,27 @@ impl Switchboard {
     pub(super) fn hub(&self) -> MutexGuard<'_, Hub<Arc<Notify>>> {
         // A panic while the lock was held has already ended the process (main installs an aborting hook).
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a part of history read by a task of its own: a session waits in line, and is given its permit, whether or not
+    /// its client lets it run just then, and must not keep the permit from others. Dropped, it gives up.
+    pub(super) fn read(&self, view: View, from: i64) -> AbortOnDropHandle<Result<Replay, ReadError>> {
+        let (history, answers) = (Arc::clone(&self.history), Arc::clone(&self.answers));
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            // The semaphore is never closed.
+            let permit = history.acquire_owned().await;
+            // What is read here is an answer soon. Many may have found room before they stood in line.
+            answers.room().await;
+            let read = move || {
+                let replay = view.replay(from, HISTORY_RECORDS_MAX, HISTORY_BYTES_MAX);
+                drop(permit);
+                replay
+            };
+            match tokio::task::spawn_blocking(read).await {
+                Ok(replay) => replay,
+                Err(error) => fatal::die(format_args!("a read of history panicked: {error}")),
+            }
+        }))
     }
 
     pub(super) fn sent(&self, events: usize) {

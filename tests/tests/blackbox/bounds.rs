@@ -5,6 +5,10 @@
 //! bounded from memory that grows with what clients do.
 
 mod connections;
+mod large_values;
+mod leases;
+mod requests;
+mod watchers;
 
 use std::collections::BTreeMap;
 
@@ -25,12 +29,12 @@ fn figures(cluster: &Cluster, when: &str) -> u64 {
     resident
 }
 
-/// The numbers without labels on the only member's page of metrics, asked on a connection of its own.
+/// The numbers on the only member's page of metrics, asked on a connection of its own.
 async fn metrics(cluster: &Cluster) -> BTreeMap<String, f64> {
     let web = Web::new(None, None);
     let page = web.get(&format!("{}/metrics", cluster.metrics_url(0))).await.unwrap();
     let numbers = page.text();
-    let numbers = numbers.lines().filter_map(|line| line.split_once(' '));
+    let numbers = numbers.lines().filter_map(|line| line.rsplit_once(' '));
     numbers
         .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
         .collect()

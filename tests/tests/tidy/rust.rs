@@ -17,7 +17,7 @@ const NAMES_BANNED: [&str; 9] = [
 ];
 
 /// Where waiting a fixed time is right, and why. A path may be a folder, ending in `/`.
-const SLEEPS_ALLOWED: [(&str, &str); 15] = [
+const SLEEPS_ALLOWED: [(&str, &str); 14] = [
     (
         "node/src/cli/",
         "the pace of keepalives, and the pause before a broken watch is opened again",
@@ -43,10 +43,9 @@ const SLEEPS_ALLOWED: [(&str, &str); 15] = [
         "the pause between two attempts, growing and bounded",
     ),
     (
-        "node/src/http/connections.rs",
+        "node/src/http/connections/accept.rs",
         "the pause after a failed accept: no descriptors are left, and no event says when",
     ),
-    ("node/src/server/peers.rs", "as connections.rs, for the peer port"),
     (
         "node/src/server/belonging.rs",
         "looks at mounted files again, which Kubernetes replaces without an event",

@@ -13,7 +13,7 @@ use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use kvorum_api::error::{Code, Failure};
+use kvorum_api::error::{Code, Failure, Refusal};
 use kvorum_api::plain::Fault;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::super::{ProblemResponse, etcd};
-use crate::grpc::is_grpc;
+use crate::grpc::{is_grpc, status};
 use crate::tls::ClientTls;
 
 /// The longest a refusal takes: a handshake, a request and an answer over a slow line.
@@ -61,6 +61,18 @@ async fn answer_once<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream:
     serving.as_mut().graceful_shutdown();
     // An error here is the client's, who has gone.
     let _ = serving.await;
+}
+
+/// The answer to a request for which there is no room.
+pub(super) fn too_many_requests<B>(request: &Request<B>) -> Response<Body> {
+    let refusal = Refusal::TooManyRequests;
+    if is_grpc(request.headers()) {
+        status(refusal).into_http::<Body>()
+    } else if request.uri().path().starts_with("/v3/") {
+        etcd::refuse(refusal)
+    } else {
+        ProblemResponse::from(refusal).into_response()
+    }
 }
 
 fn answer<B>(request: &Request<B>) -> Response<Body> {

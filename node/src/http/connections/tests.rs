@@ -50,6 +50,7 @@ async fn open_for(max: u32, router: Router, tls: Option<ClientTls>) -> Open {
         tls: tls.map(Arc::new),
         routes: Routes::new(router),
         door: Door::new(max),
+        held: Held::new(1 << 20, 1 << 20),
     };
     let serving = serve(listener, port, stop.clone());
     Open {
@@ -182,6 +183,7 @@ async fn routes_change_for_connections_that_are_open() {
         tls: None,
         routes: routes.clone(),
         door: Door::new(CLIENTS_MAX),
+        held: Held::new(1 << 20, 1 << 20),
     };
     tokio::spawn(serve(listener, port, CancellationToken::new()));
     let stream = TcpStream::connect(address).await.unwrap();

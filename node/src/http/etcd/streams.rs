@@ -8,6 +8,9 @@
 
 mod values;
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -23,6 +26,7 @@ use serde::Serialize;
 
 use super::{GATEWAY_CONTENT_TYPE, decode, other_methods};
 use crate::grpc::NEEDS_LEADER;
+use crate::held::Hold;
 use crate::http::Edge;
 use crate::service::Caller;
 use crate::service::streams::keep_alives;
@@ -31,11 +35,14 @@ pub use values::values;
 /// Headers whose rest is handed to the service as metadata.
 const METADATA_PREFIX: &str = "grpc-metadata-";
 
+/// What is held of the request; see `connections`.
+type Held = Extension<Arc<Hold>>;
+
 /// `POST /v3/watch`.
 pub fn watch() -> MethodRouter<Edge> {
     post(
-        |State(edge): State<Edge>, caller: Caller, headers: HeaderMap, body: Body| async move {
-            let requests = values::<pb::WatchRequest>(body, edge.message_bytes_max).map(|request| {
+        |State(edge): State<Edge>, caller: Caller, Extension(hold): Held, headers: HeaderMap, body: Body| async move {
+            let requests = values::<pb::WatchRequest>(body, hold, edge.message_bytes_max).map(|request| {
                 let request = request?;
                 match request.request_union {
                     Some(_) => Ok(request),
@@ -57,8 +64,8 @@ pub fn watch() -> MethodRouter<Edge> {
 /// `POST /v3/lease/keepalive`: one line for each value.
 pub fn keep_alive() -> MethodRouter<Edge> {
     post(
-        |State(edge): State<Edge>, caller: Caller, headers: HeaderMap, body: Body| async move {
-            let requests = Box::pin(values::<pb::LeaseKeepAliveRequest>(body, edge.message_bytes_max));
+        |State(edge): State<Edge>, caller: Caller, Extension(hold): Held, headers: HeaderMap, body: Body| async move {
+            let requests = Box::pin(values::<pb::LeaseKeepAliveRequest>(body, hold, edge.message_bytes_max));
             match keep_alives(&edge.service, caller, needs_leader(&headers), requests).await {
                 Ok(answers) => respond(answers).await,
                 Err(refusal) => fail(&refusal.into()),

@@ -3,6 +3,8 @@
 //! Must keep true: every byte is looked at once, however the body is cut into pieces; one value is no larger than twice
 //! the largest message, since base64 makes a message a third longer.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -10,8 +12,15 @@ use kvorum_api::error::{Code, Failure};
 use kvorum_api::json;
 use serde::de::DeserializeOwned;
 
+use crate::held::Hold;
+use crate::http::body::refusal;
+
 /// The messages in a body. After an error there is nothing more; asking on is allowed.
-pub fn values<Message>(body: Body, message_bytes_max: u64) -> impl Stream<Item = Result<Message, Failure>> + Send
+pub fn values<Message>(
+    body: Body,
+    hold: Arc<Hold>,
+    message_bytes_max: u64,
+) -> impl Stream<Item = Result<Message, Failure>> + Send
 where
     Message: DeserializeOwned + Default + Send + 'static,
 {
@@ -19,6 +28,7 @@ where
     let reading = Reading {
         pieces: body.into_data_stream(),
         objects: Objects::new(bytes_max),
+        hold,
         is_over: false,
     };
     futures::stream::unfold(reading, async |mut reading| {
@@ -32,13 +42,15 @@ where
 struct Reading<Pieces> {
     pieces: Pieces,
     objects: Objects,
+    /// What is held of values that have begun.
+    hold: Arc<Hold>,
     is_over: bool,
 }
 
 impl<Pieces, Error> Reading<Pieces>
 where
     Pieces: Stream<Item = Result<Bytes, Error>> + Unpin,
-    Error: std::fmt::Display,
+    Error: std::error::Error + 'static,
 {
     /// The text of the next value.
     async fn next(&mut self) -> Option<Result<BytesMut, Failure>> {
@@ -48,9 +60,14 @@ where
                 Ok(None) => {}
                 Err(failure) => return Some(Err(failure)),
             }
+            // It was counted when it came, so there is room for it.
+            let _ = self.hold.set(self.objects.text.len() as u64);
             match self.pieces.next().await {
                 Some(Ok(piece)) => self.objects.add(&piece),
                 Some(Err(error)) => {
+                    if let Some(refusal) = refusal(&error) {
+                        return Some(Err(refusal.into()));
+                    }
                     let reason = format!("the request's body did not arrive: {error}");
                     return Some(Err(malformed(reason)));
                 }
@@ -153,6 +170,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+    use crate::held::Requests;
 
     /// What is found in a body that arrives in pieces of a size.
     fn found(body: &str, piece: usize) -> String {
@@ -191,7 +209,8 @@ mod tests {
     #[tokio::test]
     async fn what_follows_a_mistake_is_not_heard() {
         let body = Body::from(r#"{"watch_id":"1"} {"watch_id":"2"} {"watch_id":true} {"watch_id":"4"}"#);
-        let all: Vec<Result<WatchCancelRequest, Failure>> = values(body, 1_000).collect().await;
+        let hold = Requests::new(1_000).begin().unwrap();
+        let all: Vec<Result<WatchCancelRequest, Failure>> = values(body, hold, 1_000).collect().await;
         let seen: Vec<_> = all
             .iter()
             .map(|value| value.as_ref().ok().map(|request| request.watch_id))
