@@ -13,7 +13,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::raft::EntryId;
 use crate::raft::log_index::LogIndex;
 use crate::raft::log_records::{self, Record};
-use crate::raft::log_store::ReplayRecordError;
+use crate::raft::log_store::{self, ReplayRecordError};
 use crate::raft::snapshots::{self, SnapshotFile};
 use crate::raft::transfer;
 use crate::recovery::{ENGINE, LOG, SNAPSHOTS, may_be_new};
@@ -79,7 +79,11 @@ pub(super) fn look(data_dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resul
         Ok(Found::Nothing | Found::Strangers(_)) | Err(_) => None,
     };
     let (mut index, mut tally) = (LogIndex::default(), Tally::default());
-    let log = read_log(data_dir, known.as_ref(), &mut index, &mut tally, &mut meter);
+    let mut log = read_log(data_dir, known.as_ref(), &mut index, &mut tally, &mut meter);
+    log.outcome = log.outcome.and_then(|recovery| {
+        log_store::settled(&data_dir.join(LOG), &index)?;
+        Ok(recovery)
+    });
     if let Err(OpenError::InUse(_)) = &log.outcome {
         let path = data_dir.to_owned();
         return Err(CheckError::InUse { path });

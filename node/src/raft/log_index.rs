@@ -32,6 +32,8 @@ pub struct LogIndex {
     vote: Option<Vote>,
     committed: Option<EntryId>,
     purged: Option<EntryId>,
+    /// What a replay found missing behind `purged`: a later purge must say that it was forgotten.
+    missing: Option<Missing>,
     /// Index of `slots[0]`.
     first: u64,
     slots: VecDeque<Slot>,
@@ -39,8 +41,16 @@ pub struct LogIndex {
     recent_bytes: usize,
 }
 
+/// Entries that a replay did not meet, before the first one that it did.
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    expected: u64,
+    found: u64,
+    at: Position,
+}
+
 /// The records of the WAL contradict each other.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum ReplayError {
     /// An entry does not follow the one before.
     #[error("the log has entry {found} where {expected} was expected: a part of it is missing")]
@@ -82,6 +92,11 @@ impl LogIndex {
                 let (expected, found) = (self.next(), entry.log_id().index());
                 if self.slots.is_empty() && self.purged.is_none() {
                     self.first = found;
+                } else if self.slots.is_empty() && found > expected {
+                    // A purge lies at the beginning of a segment; what it left lay in the one before, which a later
+                    // purge gave back.
+                    let at = position;
+                    self.missing = Some(Missing { expected, found, at });
                 } else if found != expected {
                     return Err(ReplayError::Gap { expected, found });
                 }
@@ -105,6 +120,17 @@ impl LogIndex {
     pub fn goes_on_at(&self, index: u64) -> bool {
         let empty = self.slots.is_empty() && self.purged.is_none();
         empty || index == self.next()
+    }
+
+    /// Whether everything that was replayed fits together, once it is all there; otherwise also where it does not.
+    ///
+    /// # Errors
+    /// Entries are missing that nothing says were forgotten.
+    pub fn settled(&self) -> Result<(), (Position, ReplayError)> {
+        match self.missing {
+            None => Ok(()),
+            Some(Missing { expected, found, at }) => Err((at, ReplayError::Gap { expected, found })),
+        }
     }
 
     /// Adds the next entry.
@@ -154,6 +180,7 @@ impl LogIndex {
         if self.purged.is_none_or(|purged| purged < id) {
             self.purged = Some(id);
         }
+        self.missing = self.missing.filter(|missing| id.index() + 1 < missing.found);
     }
 
     /// Remembers the vote.
@@ -361,6 +388,32 @@ mod tests {
                 found: 103
             })
         );
+    }
+
+    /// Entries 0 to 9 lie in segment 0, a purge up to 4 is the first record of segment 1, then come the others. A purge up
+    /// to 9 gives segment 0 back: what is replayed begins with the first purge.
+    #[test]
+    fn what_a_later_purge_gave_back_is_not_missing() {
+        let replayed = |last: Option<Record>| {
+            let mut log = LogIndex::default();
+            log.replay(at(10), Record::Purge(entry_id(1, 4))).unwrap();
+            for index in 10..15 {
+                log.replay(at(index + 1), Record::Entry(entry(1, index))).unwrap();
+            }
+            last.into_iter().for_each(|last| log.replay(at(17), last).unwrap());
+            log
+        };
+        let log = replayed(Some(Record::Purge(entry_id(1, 9))));
+        assert_eq!(log.settled(), Ok(()));
+        assert_eq!(
+            (log.purged(), log.last()),
+            (Some(entry_id(1, 9)), Some(entry_id(1, 14)))
+        );
+        assert_eq!(indexes(log.run(0, 99)), [10, 11, 12, 13, 14]);
+        let gap = ReplayError::Gap { expected: 5, found: 10 };
+        for last in [None, Some(Record::Purge(entry_id(1, 8)))] {
+            assert_eq!(replayed(last).settled(), Err((at(11), gap.clone())));
+        }
     }
 
     #[test]

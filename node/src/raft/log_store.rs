@@ -73,6 +73,7 @@ impl LogStore {
             log.replay(position, record)?;
             Ok::<(), ReplayRecordError>(())
         })?;
+        settled(dir, &log)?;
         let index = Mutex::new(Picture {
             log,
             committed_unwritten: None,
@@ -196,6 +197,18 @@ impl LogStore {
         let payload = self.shared.wal.reader().read(position).map_err(io::Error::other)?;
         log_records::decode_entry(&payload).map_err(io::Error::other)
     }
+}
+
+/// Whether everything that was replayed of the log in `dir` fits together.
+///
+/// # Errors
+/// A part of it is missing.
+pub(crate) fn settled(dir: &Path, log: &LogIndex) -> Result<(), kvorum_wal::OpenError> {
+    log.settled().map_err(|(at, reason)| kvorum_wal::OpenError::Damaged {
+        file: dir.to_owned(),
+        offset: at.offset,
+        what: format!("segment {}: {reason}", at.segment),
+    })
 }
 
 /// How many of `costs`, from the front, stay within `bytes_max`: at least one, so that a large entry still moves.

@@ -127,13 +127,26 @@ impl Service {
 const RETRY_TIME: Duration = Duration::from_millis(50);
 
 /// Waits until another leader may be known: a change, or a short while, because a leader may become reachable without
-/// any change here. False when the deadline passed.
+/// any change here. False when the deadline passed, or consensus is over: nobody will lead any more.
 pub(super) async fn leader_may_have_changed(
     leadership: &mut watch::Receiver<Arc<Leadership>>,
     deadline: Instant,
 ) -> bool {
     let retry = deadline.min(Instant::now() + RETRY_TIME);
-    // Whether it changed, the time passed or the sender is gone: the caller looks again, and the deadline bounds it.
-    let _ = timeout_at(retry, leadership.changed()).await;
-    Instant::now() < deadline
+    let over = matches!(timeout_at(retry, leadership.changed()).await, Ok(Err(_)));
+    !over && Instant::now() < deadline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_leader_once_consensus_is_over() {
+        let (sender, mut leadership) = watch::channel(Arc::new(Leadership::default()));
+        let deadline = Instant::now() + REQUEST_TIME_MAX;
+        assert!(leader_may_have_changed(&mut leadership, deadline).await);
+        drop(sender);
+        assert!(!leader_may_have_changed(&mut leadership, deadline).await);
+    }
 }
