@@ -4,9 +4,9 @@
 //! bound is passed by no more than what is being made at that moment: one answer for each thread.
 //!
 //! Must keep true:
-//! 1. Whoever waits for room is held up by those alone that take their answers. An answer of which nothing has been taken
-//!    for [`STUCK_TIME_MAX`] is given up as soon as somebody waits: it is dropped with what it comes from, and its client,
-//!    when it reads on, finds the stream broken off.
+//! 1. Whoever waits for room is held up by those alone that take their answers. As far as somebody waits, answers of which
+//!    nothing has been taken for [`STUCK_TIME_MAX`] are given up, those first that have been stuck for longest: each is
+//!    dropped with what it comes from, and its client, when it reads on, finds the stream broken off.
 //! 2. While nobody waits, nothing is given up, however slowly it is taken.
 //! 3. An answer counts whole until the last of it is taken: pieces of it share its memory, and so may what made it.
 
@@ -148,27 +148,35 @@ impl Answers {
         }
     }
 
-    /// `None` when there is room, if need be because answers were given up; otherwise how long it takes until one more may
-    /// be.
+    /// `None` when there is room, if need be because answers were given up, those first that have been stuck for longest;
+    /// otherwise how long it takes until one may be.
     fn make_room(&self, now: Instant) -> Option<Duration> {
         let mut waiting = self.waiting();
         if waiting.bytes < self.bytes_max {
             return None;
         }
-        let is_stuck = |_: &u64, rest: &mut Rest| now.duration_since(rest.taken_at) >= STUCK_TIME_MAX;
-        let stuck: Vec<Rest> = waiting.parcels.extract_if(.., is_stuck).map(|(_, rest)| rest).collect();
-        waiting.bytes -= stuck.iter().map(|rest| rest.size).sum::<u64>();
-        let oldest = waiting.parcels.values().map(|rest| rest.taken_at).min();
-        let has_room = waiting.bytes < self.bytes_max;
+        let mut stuck = Vec::new();
+        let wait = loop {
+            if waiting.bytes < self.bytes_max {
+                break None;
+            }
+            let longest = waiting.parcels.iter().min_by_key(|(_, rest)| rest.taken_at);
+            let longest = longest.map(|(key, rest)| (*key, now.duration_since(rest.taken_at)));
+            match longest {
+                Some((key, age)) if age >= STUCK_TIME_MAX => {
+                    let rest = waiting.parcels.remove(&key);
+                    waiting.bytes -= rest.as_ref().map_or(0, |rest| rest.size);
+                    stuck.extend(rest);
+                }
+                Some((_, age)) => break Some(STUCK_TIME_MAX - age),
+                None => break Some(STUCK_TIME_MAX),
+            }
+        };
         drop(waiting);
         if !stuck.is_empty() {
             self.give_up(stuck);
         }
-        if has_room {
-            return None;
-        }
-        let age = oldest.map_or(STUCK_TIME_MAX, |oldest| now.duration_since(oldest));
-        Some(STUCK_TIME_MAX.saturating_sub(age).max(Duration::from_millis(1)))
+        wait
     }
 
     fn give_up(&self, stuck: Vec<Rest>) {

@@ -7,6 +7,9 @@ use kvorum_api::etcdserverpb::{PutRequest, WatchCreateRequest};
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::grpc::{Watching, channel, endpoint, watch};
 use kvorum_tests::seed;
+use kvorum_tests::wait::{SETTLE, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{figures, metrics};
 
@@ -57,6 +60,63 @@ async fn told(watching: &mut Watching, events: usize) {
             (seen, last) = (seen + 1, revision);
         }
     }
+}
+
+/// Watches in plain JSON over HTTP/1.1, whose clients read no more than the greeting.
+async fn silent_over_http1(cluster: &Cluster, clients: usize) -> Vec<TcpStream> {
+    let address = cluster.url(0).trim_start_matches("http://").parse().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..clients {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Otherwise the system holds several values for each.
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = b"GET /v1/watch?key=key HTTP/1.1\r\nhost: a\r\naccept: application/x-ndjson\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"}\n\r\n") {
+            seen.push(stream.read_u8().await.unwrap());
+        }
+        silent.push(stream);
+    }
+    silent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_over_http1_that_do_not_read_lose_their_connections() {
+    const CLIENTS: usize = 120;
+    const VALUES: usize = 8;
+    let cluster = Cluster::plain(1).await;
+    let mut client = KvClient::new(channel(&cluster, 0).await);
+    let silent = silent_over_http1(&cluster, CLIENTS).await;
+    let mut reading = Watching::open(channel(&cluster, 0).await).await.unwrap();
+    reading.create(watch("key", "")).await;
+    let before = figures(&cluster, &format!("with {CLIENTS} silent clients"));
+    let reader = tokio::spawn(async move { told(&mut reading, VALUES).await });
+    for number in 0..VALUES {
+        client.put(put(number)).await.unwrap();
+    }
+    let written = Instant::now();
+    reader.await.unwrap();
+    println!("the reader beside them had everything {:?} later", written.elapsed());
+    let after = figures(&cluster, "after the writes");
+    assert!(
+        after < before + GROWTH_MIB_MAX,
+        "{before} MiB before, {after} MiB after"
+    );
+    let open = until("some to be given up", SETTLE, async || {
+        let seen = metrics(&cluster).await;
+        let given_up = seen["kvorum_client_answers_given_up_total{kind=\"watch\"}"];
+        let open = seen["kvorum_client_connections"];
+        if given_up > 0.0 && open < CLIENTS as f64 {
+            Ok(open)
+        } else {
+            Err(format!("{given_up} given up, {open} open"))
+        }
+    })
+    .await;
+    println!("{open} connections are left");
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
