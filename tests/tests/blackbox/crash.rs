@@ -1,18 +1,154 @@
 //! kill -9 and stopped time: what was acknowledged is there afterwards, and nothing older is served as new.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kvorum_tests::cluster::Cluster;
 use kvorum_tests::etcd::{Etcd, encode, number};
 use kvorum_tests::seed;
-use kvorum_tests::wait::{SETTLE, until};
+use kvorum_tests::wait::{SETTLE, pause, until};
+use kvorum_tests::workload::Workload;
 use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use serde_json::json;
 
-/// Rounds of one crash each; the long runs ask for more.
+use crate::power_cut::ledger::{Acknowledged, Ledger};
+
+/// Rounds of one crash each, for each size of cluster; the long runs ask for more.
 const ROUNDS: usize = 6;
-/// Writes between two crashes.
-const WRITES: usize = 40;
+/// Rounds of one cluster; then comes a new one, so that first starts are killed too and what is compared stays small.
+const ROUNDS_OF_ONE_CLUSTER: usize = 50;
+/// Clients whose history is checked, and the keys they meet on.
+const CLIENTS: u32 = 6;
+const KEYS: u32 = 4;
+/// How long load goes on before the kill, and how long a restart may before a second one, in milliseconds.
+const LOAD_MS: std::ops::Range<u64> = 100..700;
+const RESTART_MS: std::ops::Range<u64> = 1..300;
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Leader,
+    Follower,
+    Majority,
+    All,
+}
+
+impl Kind {
+    fn of(round: usize, members: usize) -> Kind {
+        match round % 4 {
+            _ if members == 1 => Kind::All,
+            0 => Kind::Leader,
+            1 => Kind::All,
+            2 => Kind::Follower,
+            _ => Kind::Majority,
+        }
+    }
+
+    async fn victims(self, cluster: &Cluster, random: &mut impl Rng) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..cluster.members.len()).collect();
+        all.shuffle(random);
+        match self {
+            Kind::Leader => vec![cluster.leader().await],
+            Kind::Follower => vec![cluster.follower().await],
+            Kind::Majority => all[..all.len() / 2 + 1].to_vec(),
+            Kind::All => all,
+        }
+    }
+}
+
+/// What was done and seen, over all rounds.
+#[derive(Default)]
+struct Seen {
+    rounds: BTreeMap<Kind, usize>,
+    kills: usize,
+    kills_inside: usize,
+    acknowledged: usize,
+    operations: usize,
+}
+
+impl Seen {
+    fn print(&self, name: &str) {
+        let Seen {
+            rounds,
+            kills,
+            kills_inside,
+            acknowledged,
+            operations,
+        } = self;
+        let all: usize = rounds.values().sum();
+        println!("{name}: {all} rounds {rounds:?}, {kills} members killed, {kills_inside} of them while they started");
+        println!("{name}: {acknowledged} acknowledged writes all there, {operations} operations linearizable");
+        assert!(*acknowledged > all * 10, "too few writes to mean anything");
+    }
+}
+
+/// Kills the victims at one moment and starts them again, now and then once more while they start.
+async fn crash(cluster: &mut Cluster, victims: &[usize], random: &mut impl Rng, seen: &mut Seen) {
+    cluster.kill_together(victims);
+    seen.kills += victims.len();
+    let mut again = random.random_bool(0.25);
+    loop {
+        for index in victims {
+            cluster.start(*index);
+        }
+        if !again {
+            return;
+        }
+        pause(Duration::from_millis(random.random_range(RESTART_MS))).await;
+        cluster.kill_together(victims);
+        seen.kills += victims.len();
+        seen.kills_inside += victims.len();
+        again = random.random_bool(0.25);
+    }
+}
+
+async fn round(name: &str, number: usize, cluster: &mut Cluster, random: &mut StdRng, seen: &mut Seen) -> Acknowledged {
+    let kind = Kind::of(number, cluster.members.len());
+    let prefix = format!("h{number}-");
+    let load = Workload::start_on(&prefix, &cluster.everywhere(), CLIENTS, KEYS, random.random());
+    let ledger = Ledger::start(number, cluster, random.random());
+    let victims = kind.victims(cluster, random).await;
+    pause(Duration::from_millis(random.random_range(LOAD_MS))).await;
+    crash(cluster, &victims, random, seen).await;
+    *seen.rounds.entry(kind).or_default() += 1;
+    cluster.ready().await;
+    let recorder = load.finish().await;
+    let ledger = ledger.finish().await;
+    ledger.check(cluster).await;
+    recorder.check(&format!("{name} {number} {kind:?}"));
+    seen.operations += recorder.operations().len();
+    ledger
+}
+
+async fn rounds(name: &str, members: usize) {
+    let (mut random, _) = seed::generator(name);
+    let mut seen = Seen::default();
+    let all: Vec<usize> = (0..seed::count("KVORUM_CRASH_ROUNDS", ROUNDS)).collect();
+    for some in all.chunks(ROUNDS_OF_ONE_CLUSTER) {
+        let mut cluster = Cluster::plain(members).await;
+        let mut ledgers = Vec::new();
+        for number in some {
+            ledgers.push(round(name, *number, &mut cluster, &mut random, &mut seen).await);
+        }
+        for ledger in &ledgers {
+            ledger.check(&cluster).await;
+            seen.acknowledged += ledger.acknowledged();
+        }
+    }
+    seen.print(name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_member_alone_keeps_every_acknowledged_write() {
+    rounds("crash of one", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_member_and_then_all_may_be_killed() {
+    rounds("crash of three", 3).await;
+}
 
 /// Writes a key at a random member, at another one when that fails; the revision.
 async fn put(members: &[Etcd], random: &mut impl Rng, key: &str, value: &str) -> i64 {
@@ -23,85 +159,6 @@ async fn put(members: &[Etcd], random: &mut impl Rng, key: &str, value: &str) ->
         async move { member.put(key, value).await.map_err(|error| format!("{error:#}")) }
     })
     .await
-}
-
-/// Everything acknowledged must be there, as it was acknowledged, at every member.
-async fn check(members: &[Etcd], acknowledged: &BTreeMap<String, (String, i64)>) {
-    for (index, member) in members.iter().enumerate() {
-        let all = json!({"key": encode("k"), "range_end": encode("l")});
-        let reply = member.ask("kv/range", &all).await.unwrap();
-        let kvs = reply["kvs"].as_array().cloned().unwrap_or_default();
-        let found: BTreeMap<String, (String, i64)> = kvs
-            .iter()
-            .map(|kv| {
-                let text = |field: &str| kvorum_tests::etcd::decode(&kv[field]);
-                (text("key"), (text("value"), number(&kv["mod_revision"])))
-            })
-            .collect();
-        let missing: Vec<_> = acknowledged
-            .iter()
-            .filter(|(key, wrote)| found.get(*key) != Some(wrote))
-            .collect();
-        assert!(
-            missing.is_empty(),
-            "n{index} lost {} of {}: {missing:?}",
-            missing.len(),
-            acknowledged.len()
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_member_alone_keeps_every_acknowledged_write() {
-    let mut cluster = Cluster::plain(1).await;
-    let (mut random, _) = seed::generator("crash of one");
-    let mut acknowledged = BTreeMap::new();
-    for round in 0..seed::count("KVORUM_CRASH_ROUNDS", ROUNDS) {
-        for write in 0..WRITES {
-            let (key, value) = (format!("k{round}-{write}"), format!("v{}", random.random::<u32>()));
-            let revision = put(&cluster.everywhere(), &mut random, &key, &value).await;
-            acknowledged.insert(key, (value, revision));
-        }
-        cluster.kill(0);
-        cluster.start(0);
-        cluster.ready().await;
-        check(&cluster.everywhere(), &acknowledged).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn any_member_and_then_all_may_be_killed() {
-    let mut cluster = Cluster::plain(3).await;
-    let (mut random, _) = seed::generator("crash of three");
-    let mut acknowledged = BTreeMap::new();
-    for round in 0..seed::count("KVORUM_CRASH_ROUNDS", ROUNDS) {
-        // The leader every other time, so that it is never spared by chance.
-        let victim = if round % 2 == 0 {
-            cluster.leader().await
-        } else {
-            random.random_range(0..3)
-        };
-        for write in 0..WRITES {
-            if write == WRITES / 2 {
-                cluster.kill(victim);
-            }
-            let (key, value) = (format!("k{round}-{write}"), format!("v{}", random.random::<u32>()));
-            let revision = put(&cluster.everywhere(), &mut random, &key, &value).await;
-            acknowledged.insert(key, (value, revision));
-        }
-        cluster.start(victim);
-        cluster.ready().await;
-        check(&cluster.everywhere(), &acknowledged).await;
-    }
-    for member in 0..3 {
-        cluster.kill(member);
-    }
-    for member in 0..3 {
-        cluster.start(member);
-    }
-    cluster.ready().await;
-    check(&cluster.everywhere(), &acknowledged).await;
-    println!("{} acknowledged writes, all there", acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

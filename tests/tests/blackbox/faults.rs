@@ -128,6 +128,36 @@ impl Run<'_> {
     }
 }
 
+/// What is still to be done: so many faults, or so much time of faulted history.
+enum Left {
+    Faults(usize),
+    Time(Duration),
+}
+
+impl Left {
+    fn ordered() -> Left {
+        match seed::count("KVORUM_FAULT_SECONDS", 0) {
+            0 => Left::Faults(seed::count("KVORUM_FAULTS", FAULTS)),
+            seconds => Left::Time(Duration::from_secs(seconds as u64)),
+        }
+    }
+
+    /// Faults of the next round; none when all is done.
+    fn faults(&self, report: &Report) -> usize {
+        match self {
+            Left::Faults(left) => FAULTS_OF_ONE_ROUND.min(*left),
+            Left::Time(wanted) if report.faulted() < *wanted => FAULTS_OF_ONE_ROUND,
+            Left::Time(_) => 0,
+        }
+    }
+
+    fn done(&mut self, faults: usize) {
+        if let Left::Faults(left) = self {
+            *left -= faults;
+        }
+    }
+}
+
 /// Over TLS and as the operator makes it, or in plain text.
 #[derive(Clone, Copy)]
 enum Form {
@@ -135,15 +165,19 @@ enum Form {
     Plain,
 }
 
-async fn under_faults(name: &str, members: usize, form: Form) {
+/// The clusters take the forms in turn.
+async fn under_faults(name: &str, members: usize, forms: &[Form]) {
     if !network::possible() {
         return;
     }
     let (mut random, seed) = seed::generator(name);
     let mut nemesis = Nemesis::new(seed, members);
     let mut report = Report::default();
-    let mut left = seed::count("KVORUM_FAULTS", FAULTS);
-    while left > 0 {
+    let mut left = Left::ordered();
+    for form in forms.iter().cycle() {
+        if left.faults(&report) == 0 {
+            break;
+        }
         let network = Network::new(members);
         let cluster = match form {
             Form::Managed => Cluster::managed_in(&network).await,
@@ -162,8 +196,8 @@ async fn under_faults(name: &str, members: usize, form: Form) {
             report: &mut report,
         };
         for round in 0..ROUNDS_OF_ONE_CLUSTER {
-            let faults = left.min(FAULTS_OF_ONE_ROUND);
-            left -= faults;
+            let faults = left.faults(run.report);
+            left.done(faults);
             if faults > 0 {
                 run.round(round, faults, &mut nemesis, &mut random).await;
             }
@@ -179,10 +213,10 @@ async fn under_faults(name: &str, members: usize, form: Form) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_members_under_every_fault() {
-    under_faults("faults of three", 3, Form::Plain).await;
+    under_faults("faults of three", 3, &[Form::Plain, Form::Managed]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_members_under_every_fault() {
-    under_faults("faults of five", 5, Form::Managed).await;
+    under_faults("faults of five", 5, &[Form::Managed]).await;
 }

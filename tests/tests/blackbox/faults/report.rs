@@ -36,6 +36,11 @@ impl Report {
         self.longest_write_gap = self.longest_write_gap.max(recorder.longest_write_gap());
     }
 
+    /// How long histories were recorded under faults.
+    pub(super) fn faulted(&self) -> Duration {
+        self.faulted
+    }
+
     pub(super) fn leases(&mut self, held: Held) {
         self.leases.ended += held.ended;
         self.leases.renewals += held.renewals;
