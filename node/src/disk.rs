@@ -97,6 +97,12 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// The same failure, with the file in its words: the system's do not name it.
+#[must_use]
+pub fn naming(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Finds out whether `dir` takes `bytes` more: asks the system, and writes a little. Quotas and reserved blocks are not in
 /// the system's figure, so only what was written proves anything.
 ///

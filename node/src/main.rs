@@ -1,7 +1,8 @@
 //! The program `kvorum`: reads the command line and hands over, to the server or to the commands that talk to one.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use kvorum::cli;
@@ -36,10 +37,26 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 // Logging may not have started, and a wrong flag should be the last thing on the screen either way.
-                let _ = writeln!(std::io::stderr(), "kvorum: {error:#}");
+                let _ = writeln!(io::stderr(), "kvorum: {error:#}{}", next_step(&error));
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+/// What to do about what the system refused; our own errors say it themselves.
+fn next_step(error: &anyhow::Error) -> &'static str {
+    let kind = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<io::Error>() {
+        Some(error) => Some(error.kind()),
+        // Of the log, which tells all who wait of one failure.
+        None => cause.downcast_ref::<Arc<io::Error>>().map(|error| error.kind()),
+    };
+    match error
+        .chain()
+        .any(|cause| kind(cause) == Some(io::ErrorKind::PermissionDenied))
+    {
+        true => ". The user that Kvorum runs as may not do that: see whose it is and what its mode allows",
+        false => "",
     }
 }
 

@@ -106,7 +106,7 @@ pub enum RecoveryError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read or written", path.display())]
     Io {
         /// File or directory.
         path: PathBuf,

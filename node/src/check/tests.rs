@@ -4,6 +4,7 @@
 
 mod cases;
 mod disk;
+mod segments;
 
 use std::fs;
 use std::path::Path;
@@ -20,9 +21,9 @@ fn damage_after_an_orderly_stop() {
     let table: Vec<String> = CASES
         .iter()
         .chain(AFTER_AN_ORDERLY_STOP)
-        .map(|(name, damage, outcome, _)| case(&disk, name, *damage, *outcome))
+        .map(|(name, damage, outcome, _)| case(&disk, name, damage, *outcome))
         .collect();
-    println!("after an orderly stop:\n{}", table.join("\n"));
+    println!("after an orderly stop:\n{HEAD}\n{}", table.join("\n"));
 }
 
 #[test]
@@ -30,13 +31,16 @@ fn damage_after_a_kill() {
     let disk = Disk::lived(Stop::Killed);
     let table: Vec<String> = CASES
         .iter()
-        .map(|(name, damage, _, outcome)| case(&disk, name, *damage, *outcome))
+        .map(|(name, damage, _, outcome)| case(&disk, name, damage, *outcome))
         .collect();
-    println!("after a kill:\n{}", table.join("\n"));
+    println!("after a kill:\n{HEAD}\n{}", table.join("\n"));
 }
 
+/// Above the lines of a table.
+const HEAD: &str = "| file | case | outcome | what the node says |\n|---|---|---|---|";
+
 /// Damages a copy of the disk, checks it, starts on it, and compares; the line of the table.
-fn case(disk: &Disk, name: &str, damage: fn(&Disk), expected: Outcome) -> String {
+fn case(disk: &Disk, name: &str, damage: &dyn Fn(&Disk), expected: Outcome) -> String {
     let disk = disk.copy();
     damage(&disk);
     let before = disk.listing();
@@ -66,7 +70,10 @@ fn case(disk: &Disk, name: &str, damage: fn(&Disk), expected: Outcome) -> String
             refusal
         }
     };
-    format!("  {name:<52} {:<8} {told}", format!("{expected:?}").to_lowercase())
+    let (file, what) = name.split_once(": ").unwrap_or(("none", name));
+    let told = told.replace(&disk.path().display().to_string(), "…");
+    let outcome = format!("{expected:?}").to_lowercase();
+    format!("| {file:<20} | {what:<44} | {outcome:<9} | {told} |")
 }
 
 /// What the check says will come.

@@ -50,8 +50,13 @@ impl SnapshotFile {
     /// # Errors
     /// What the file system says.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let file = Arc::new(File::open(&path)?);
-        Ok(Self { path, file })
+        match File::open(&path) {
+            Ok(file) => Ok(Self {
+                path,
+                file: Arc::new(file),
+            }),
+            Err(error) => Err(disk::naming(&path, &error)),
+        }
     }
 
     /// A reader from the first byte on, independent of other readers of the file, and of what is put in its place.

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use kvorum_faults as faults;
 use thiserror::Error;
 
+use crate::disk;
+
 /// Folder of the database.
 pub(super) const DATABASE: &str = "sled";
 /// Name of the marker.
@@ -105,7 +107,7 @@ pub(crate) fn look(dir: &Path, log_id: u64) -> io::Result<Result<Believed, Distr
     let text = match fs::read(dir.join(MARKER)) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Distrust::Unmarked)),
-        Err(error) => return Err(error),
+        Err(error) => return Err(disk::naming(&dir.join(MARKER), &error)),
     };
     let marker = match Marker::parse(&text) {
         Ok(marker) => marker,
@@ -189,7 +191,7 @@ fn sums(database: &Path) -> io::Result<Vec<Sum>> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut sums = Vec::new();
     for path in files(database)? {
-        let mut file = File::open(&path)?;
+        let mut file = File::open(&path).map_err(|error| disk::naming(&path, &error))?;
         let (mut bytes, mut checksum) = (0, 0);
         loop {
             let count = file.read(&mut piece)?;

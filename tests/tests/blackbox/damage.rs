@@ -2,13 +2,14 @@
 //! ever silently gone. The whole table of damages is a test of the node; here are those that matter most, for a member
 //! alone and for one of three.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use kvorum_tests::cluster::{Cluster, program};
+use kvorum_tests::process::Process;
 use kvorum_tests::wait::{SETTLE, until};
 use serde_json::Value;
 
@@ -148,6 +149,80 @@ async fn a_member_of_three_refuses_or_catches_up() {
             "the others go on"
         );
     }
+}
+
+/// What a member's user may do with a file of its, and what comes of it.
+const PERMISSIONS: &[(&str, u32, Outcome)] = &[
+    ("identity", 0o000, Ends),
+    ("identity", 0o444, Serves),
+    ("wal", 0o000, Ends),
+    (SEGMENT, 0o000, Ends),
+    (SEGMENT, 0o444, Ends),
+    ("snap", 0o000, Ends),
+    ("snap/00000000000000000001-00000000000000000001.snap", 0o000, Ends),
+    ("engine", 0o000, Ends),
+    ("engine/trust", 0o000, Ends),
+    ("engine/sled/db", 0o000, Ends),
+];
+
+/// Starts a member without the right of the superuser to pass over permissions.
+fn start_bound(cluster: &mut Cluster, index: usize) {
+    let member = &mut cluster.members[index];
+    let mut arguments = vec![
+        "--bounding-set=-dac_override,-dac_read_search".to_owned(),
+        program().display().to_string(),
+    ];
+    arguments.extend_from_slice(&member.arguments);
+    let log = member.folder.join("log");
+    member.process = Some(match rustix::process::getuid().is_root() {
+        true => Process::start(Path::new("setpriv"), &arguments, &log),
+        false => Process::start(&program(), &member.arguments, &log),
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_may_not_use_its_files_says_which() {
+    let mut cluster = Cluster::plain(1).await;
+    put_all(&cluster, 0).await;
+    assert_eq!(cluster.stop(0).await, Some(0));
+    let data = cluster.members[0].folder.join("data");
+    println!("| file | mode | outcome | what the node says |\n|---|---|---|---|");
+    for (name, mode, expected) in PERMISSIONS {
+        let file = data.join(name);
+        let made = !file.exists();
+        if made {
+            fs::write(&file, "").unwrap();
+        }
+        let before = fs::metadata(&file).unwrap().permissions();
+        fs::set_permissions(&file, Permissions::from_mode(*mode)).unwrap();
+        let printed = cluster.members[0].output().len();
+        start_bound(&mut cluster, 0);
+        let told = match expected {
+            Serves => {
+                caught_up(&cluster, 0).await;
+                assert_eq!(cluster.stop(0).await, Some(0));
+                "everything is there".to_owned()
+            }
+            Ends | Outside => {
+                let mut process = cluster.members[0].process.take().unwrap();
+                assert_eq!(process.gone(REFUSAL).await.code(), Some(1), "{name} {mode:o}");
+                let said = cluster.members[0].output()[printed..].to_owned();
+                let line = said.lines().last().unwrap_or_default().to_owned();
+                for word in [file.to_str().unwrap(), "Permission denied", "see whose it is"] {
+                    assert!(line.contains(word), "{name} {mode:o}: {said}");
+                }
+                line.replace(data.to_str().unwrap(), "…")
+            }
+        };
+        println!("| {name} | {mode:03o} | {expected:?} | {told} |");
+        fs::set_permissions(&file, before).unwrap();
+        if made {
+            fs::remove_file(&file).unwrap();
+        }
+    }
+    // It was only kept out.
+    cluster.start(0);
+    caught_up(&cluster, 0).await;
 }
 
 /// Asks the check, starts the member, and compares; what was told. The member is stopped afterwards.

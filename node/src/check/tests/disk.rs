@@ -35,6 +35,10 @@ const PURGED: u64 = 10;
 /// Index at which copies are taken that are old later.
 const OLD: u64 = 30;
 const TERM: u64 = 3;
+/// Room for some entries.
+const SMALL_SEGMENT_BYTES: u64 = 2_048;
+/// Times that the vote is written to it.
+const VOTES: usize = 12;
 const SEGMENT: &str = "wal/00000000000000000001.wal";
 
 /// How the process ended.
@@ -66,6 +70,37 @@ impl Disk {
             aside: other,
             expected,
         }
+    }
+
+    /// As [`Disk::lived`] with an orderly stop, but the log takes several small segments and has forgotten nothing.
+    pub(super) fn of_segments() -> Disk {
+        let other = Arc::new(tempfile::tempdir().unwrap());
+        live_in_segments(&other.path().join("other"), 2);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let expected = live_in_segments(&data, 1);
+        Disk {
+            _folder: folder,
+            data,
+            aside: other,
+            expected,
+        }
+    }
+
+    /// The log's files and where the records in each lie, in order.
+    pub(super) fn records(&self) -> Vec<(String, Vec<usize>)> {
+        let mut segments: Vec<(String, Vec<usize>)> = Vec::new();
+        let inspection = kvorum_wal::inspect(&self.data.join("wal"), None, |at, _, _: &[u8]| {
+            let file = format!("wal/{:020}.wal", at.segment);
+            if segments.last().is_none_or(|(last, _)| *last != file) {
+                segments.push((file, Vec::new()));
+            }
+            let (_, records) = segments.last_mut().unwrap();
+            records.push(at.offset as usize);
+            Ok::<_, std::io::Error>(())
+        });
+        assert!(inspection.outcome.is_ok());
+        segments
     }
 
     /// The same once more, to be damaged.
@@ -192,11 +227,15 @@ impl Disk {
 
     /// Gives the segment's header another format, with a checksum that is right.
     pub(super) fn newer_segment(&self) {
-        let mut bytes = fs::read(self.data.join(SEGMENT)).unwrap();
+        self.newer(SEGMENT);
+    }
+
+    pub(super) fn newer(&self, segment: &str) {
+        let mut bytes = fs::read(self.data.join(segment)).unwrap();
         bytes[8] = 2;
         let checksum = crc32c::crc32c(&bytes[..40]);
         bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
-        self.write(SEGMENT, &bytes);
+        self.write(segment, &bytes);
     }
 
     /// What a node does first.
@@ -271,6 +310,58 @@ fn live(data: &Path, member: u64, stop: Stop, old: &Path) -> (i64, Fingerprint) 
     close(recovered, stop);
     // What was prepared ahead holds nothing, and only makes the copies large.
     fs::remove_file(data.join("wal/00000000000000000002.wal")).ok();
+    expected
+}
+
+/// A life whose log was written by a build with small segments, which a disk keeps. The state in the end.
+fn live_in_segments(data: &Path, member: u64) -> (i64, Fingerprint) {
+    let identity = Identity {
+        cluster_id: Id::new(0xcc),
+        member_id: Id::new(member).unwrap(),
+        name: "n0".into(),
+        log_id: None,
+    };
+    file::write(data, &identity).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let fatal = Arc::new(|failure: &kvorum_wal::Failure| panic!("{failure}"));
+    let options = kvorum_wal::Options {
+        segment_bytes: SMALL_SEGMENT_BYTES,
+        first_segment_bytes: SMALL_SEGMENT_BYTES,
+        ..kvorum_wal::Options::new(fatal)
+    };
+    let mut log = LogStore::open(&data.join("wal"), options).unwrap();
+    // So often that the last segment has more in it than what was not acknowledged.
+    for _ in 0..VOTES {
+        runtime
+            .block_on(log.save_vote(&Vote::new_committed(TERM, member)))
+            .unwrap();
+    }
+    for index in 0..=UNACKNOWLEDGED {
+        append(&runtime, &mut log, vec![entry(member, index)]);
+    }
+    log.wal().close();
+    drop(log);
+
+    let mut recovered = recover(data, &identity).unwrap();
+    for index in 0..=LAST {
+        apply(&mut recovered.store, &entry(member, index));
+        recovered.store.publish();
+        if index == SNAPSHOT {
+            let at = Some(entry_id(TERM, SNAPSHOT));
+            recovered.snapshots.write(at, &recovered.store.reader().view()).unwrap();
+        }
+    }
+    while let Some(writes) = recovered.store.take_writes() {
+        writes.commit().unwrap();
+    }
+    let expected = recovered.store.reader().hash();
+    close(recovered, Stop::Orderly);
+    for path in files(&data.join("wal")) {
+        // What was prepared ahead holds nothing, and only makes the copies large.
+        if fs::metadata(&path).unwrap().len() > SMALL_SEGMENT_BYTES {
+            fs::remove_file(path).unwrap();
+        }
+    }
     expected
 }
 
