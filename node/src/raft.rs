@@ -12,6 +12,7 @@
 //! It deliberately knows nothing of HTTP, gRPC or authorization.
 
 pub mod answer;
+mod broken_rules;
 pub mod engine_writer;
 pub mod forward;
 pub mod frame;

@@ -222,6 +222,12 @@ impl Recorder {
         self.violations.note("headers", known.take(before, header));
     }
 
+    /// What the headers of answers contradicted.
+    #[must_use]
+    pub fn header_violations(&self) -> Vec<String> {
+        self.violations.found()
+    }
+
     /// Counts a failure by its kind, so that what clients had to bear is printed beside the verdict.
     pub fn failed(&self, kind: &str) {
         let mut failures = self.failures.lock().expect("no client panicked while it held this");

@@ -7,8 +7,12 @@ use std::mem;
 use std::process;
 use std::sync::LazyLock;
 
+use crate::Wrong;
+
 /// Asks for small sizes.
 const SMALL: &str = "KVORUM_SMALL";
+/// Asks for a broken rule.
+const WRONG: &str = "KVORUM_WRONG";
 /// The system's numbers of its errors, the same on every Linux.
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -54,12 +58,26 @@ impl Way {
     }
 }
 
-/// Arms the failpoints that `FAILPOINTS` names, for the life of the process.
+/// Arms the failpoints that `FAILPOINTS` names, for the life of the process, and says which rule is broken.
 ///
 /// # Panics
-/// The variable makes no sense.
+/// A variable makes no sense.
 pub fn arm() {
     mem::forget(fail::FailScenario::setup());
+    if let Some(wrong) = wrong_asked() {
+        // As above.
+        let _ = writeln!(io::stderr(), "WRONG ON PURPOSE: {}", wrong.name());
+    }
+}
+
+/// The rule that is to be broken.
+pub(crate) fn wrong_asked() -> Option<Wrong> {
+    static ASKED: LazyLock<Option<Wrong>> = LazyLock::new(|| {
+        let name = std::env::var(WRONG).ok()?;
+        let found = Wrong::ALL.into_iter().find(|wrong| wrong.name() == name);
+        Some(found.unwrap_or_else(|| panic!("{WRONG}: there is no {name:?}")))
+    });
+    *ASKED
 }
 
 /// How this passage of `name` is to fail, if it is.

@@ -1,5 +1,5 @@
-//! Faults on purpose, for the tests: failpoints at everything that the node does to its disk, and sizes so small that all
-//! of it happens within a second.
+//! Faults on purpose, for the tests: failpoints at everything that the node does to its disk, sizes so small that all of it
+//! happens within a second, and rules that the node breaks.
 //!
 //! Must keep true: without the feature `failpoints` nothing here looks at anything, and every call compiles to what it
 //! stands around. Release builds never have the feature (`tests/scripts/fences`). With it, nothing happens that no variable
@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `FAILPOINTS` | `wal::sync=20*off->1*return(EIO)` | the 21st passage fails; the grammar is that of the crate `fail` |
 //! | `KVORUM_SMALL` | `1` | small segments, few entries kept, snapshots soon |
+//! | `KVORUM_WRONG` | `no-sync` | a rule of [`Wrong`] is broken, and the first line of the log says so |
 //!
 //! What `return` may name: `EIO` and `ENOSPC`, the system's errors; `short`, which writes the first half and then fails;
 //! `die`, which ends the process at once; `torn`, which writes the first half and ends the process.
@@ -21,13 +22,15 @@ use std::io::{self, Write};
 mod asked;
 mod names;
 pub mod small;
+mod wrong;
 
 #[cfg(feature = "failpoints")]
 pub use asked::arm;
 pub use names::FAILPOINTS;
+pub use wrong::Wrong;
 
 #[cfg(feature = "failpoints")]
-use asked::{asked, is_small};
+use asked::{asked, is_small, wrong_asked};
 
 /// How a passage fails. Nobody can ask for one here.
 #[cfg(not(feature = "failpoints"))]
@@ -52,6 +55,11 @@ const fn asked(_name: &str) -> Option<Way> {
 #[cfg(not(feature = "failpoints"))]
 const fn is_small() -> bool {
     false
+}
+
+#[cfg(not(feature = "failpoints"))]
+const fn wrong_asked() -> Option<Wrong> {
+    None
 }
 
 /// Passes the failpoint `name`, one of [`FAILPOINTS`]: before what it stands for is done.

@@ -26,6 +26,7 @@ use crate::auth::simple::SimpleTokens;
 use crate::disk;
 use crate::service::counts::Counts;
 
+use super::broken_rules;
 use super::engine_writer::{EngineWriter, PENDING_BYTES_MAX};
 use super::log_index::cost;
 use super::snapshots::{self, SnapshotDir, SnapshotFile};
@@ -116,7 +117,8 @@ impl StateMachine {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_batch(&self, batch: Vec<EntryResponder<Types>>) -> io::Result<()> {
+    fn apply_batch(&self, mut batch: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        broken_rules::turn_around(&mut batch);
         let mut answers = Vec::with_capacity(batch.len());
         let mut last = None;
         let mut news = News::default();
@@ -171,6 +173,7 @@ impl StateMachine {
                 let command = Command::decode(proposal.0).map_err(io::Error::other)?;
                 let mut outcome = store.apply(at, &command).map_err(io::Error::other)?;
                 self.counts.applied(&outcome);
+                broken_rules::drop_some(at.index, &mut outcome.events);
                 if let (Some(tokens), Some(change)) = (&self.tokens, &outcome.tokens) {
                     tokens.apply(at.index, change);
                 }

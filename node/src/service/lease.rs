@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kvorum_api::error::Refusal;
 use kvorum_api::etcdserverpb as pb;
+use kvorum_faults::Wrong;
 use kvorum_store::{Act, Command, Reader, Response, validate};
 use tokio::sync::watch;
 
@@ -76,6 +77,13 @@ impl Service {
     ) -> Result<pb::LeaseKeepAliveResponse, Refusal> {
         let id = request.id;
         self.permit(caller, Act::UseLease(id)).await?;
+        if Wrong::FollowerRenews.is_asked()
+            && self.leads_in_term().is_none()
+            && let Some(lease) = self.reader().lease(id)
+        {
+            let (header, ttl) = (self.header_at(self.revision()), lease.ttl);
+            return Ok(pb::LeaseKeepAliveResponse { header, id, ttl });
+        }
         if self.reader().lease(id).is_none() {
             // This member may lag; what is surely gone needs no log entry.
             self.wait_linearizable().await?;

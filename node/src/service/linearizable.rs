@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kvorum_api::error::Refusal;
+use kvorum_faults::Wrong;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,6 +20,9 @@ impl Service {
     /// # Errors
     /// No leader that can reach a majority, in time.
     pub async fn wait_linearizable(&self) -> Result<(), Refusal> {
+        if Wrong::NoReadIndex.is_asked() {
+            return Ok(());
+        }
         let waiting = async {
             let index = self.inner.node.read_index.next().await?;
             let mut applied = self.inner.node.applied.clone();

@@ -53,3 +53,4 @@ mod watch;
 mod watch_json;
 mod watch_plain;
 mod watch_scale;
+mod wrong;
