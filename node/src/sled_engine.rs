@@ -10,9 +10,12 @@
 //!
 //! No room on the disk is no error here: what is written waits (`room`), and a sled that failed for want of room, which
 //! takes nothing more, is opened again when there is some and given what it may have lost (`unsettled`). Reads go on
-//! meanwhile; the few that sled then cannot answer wait. There is one failure that sled itself does not get over, that of a
-//! value so large that it has a file of its own; that one ends the process, as every other failure does.
+//! meanwhile; the few that sled then cannot answer wait.
+//!
+//! Large values lie in files beside sled (`far`); what is said here of sled holds for both.
 
+mod far;
+mod giving;
 mod room;
 mod trust;
 mod unsettled;
@@ -28,10 +31,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kvorum_faults as faults;
-use kvorum_store::engine::{Batch, Engine, EngineError, Operation, Visit};
+use kvorum_store::engine::{Batch, Engine, EngineError, Visit};
 use thiserror::Error;
 
 use crate::disk;
+use far::{Far, RESERVED, ReadError, VALUES};
 use room::Room;
 pub(crate) use trust::look;
 pub use trust::{Believed, Distrust};
@@ -42,9 +46,6 @@ use unsettled::Unsettled;
 const CACHE_BYTES: u64 = 64 << 20;
 /// How often sled writes its buffers to the operating system, in milliseconds.
 const FLUSH_MS: u64 = 500;
-/// With less than this free, and twice the batch, sled is given nothing, in bytes: what it does by itself takes a few
-/// segments of half a MiB.
-const ROOM_BYTES_MIN: u64 = 16 << 20;
 /// How long a database that is closed may keep its file,
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(5);
 /// and how often is looked.
@@ -96,6 +97,7 @@ pub struct SledEngine {
     /// The log of the member whose engine this is.
     log_id: u64,
     opened: RwLock<Opened>,
+    far: Far,
     /// Held by whoever writes, or opens the database again.
     unsettled: Mutex<Unsettled>,
     room: Room,
@@ -134,23 +136,25 @@ impl SledEngine {
         let path = dir.join(DATABASE);
         trust::remove(dir).map_err(at(dir))?;
         if trust.is_ok() {
-            match open_database(&path) {
-                Ok(database) => return Ok((Self::new(dir, log_id, database), trust)),
+            match open_both(dir) {
+                Ok((database, far)) => return Ok((Self::new(dir, log_id, database, far), trust)),
                 // Nothing is wrong with it.
                 Err(source) if room::is_full(&source) => return Err(OpenError::Sled { path, source }),
                 Err(error) => trust = Err(Distrust::Unopened(error.to_string())),
             }
         }
-        match faults::pass("engine::remove").and_then(|()| fs::remove_dir_all(&path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
-            _ => {}
+        for folder in [&path, &dir.join(VALUES)] {
+            match faults::pass("engine::remove").and_then(|()| fs::remove_dir_all(folder)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(folder)(error)),
+                _ => {}
+            }
         }
-        let database = open_database(&path).map_err(|source| OpenError::Sled { path, source })?;
-        Ok((Self::new(dir, log_id, database), trust))
+        let (database, far) = open_both(dir).map_err(|source| OpenError::Sled { path, source })?;
+        Ok((Self::new(dir, log_id, database, far), trust))
     }
 
-    fn new(dir: &Path, log_id: u64, database: sled::Db) -> Self {
-        let bytes = AtomicU64::new(database.size_on_disk().unwrap_or_default());
+    fn new(dir: &Path, log_id: u64, database: sled::Db, far: Far) -> Self {
+        let bytes = AtomicU64::new(database.size_on_disk().unwrap_or_default() + far.bytes());
         Self {
             dir: dir.to_owned(),
             log_id,
@@ -158,6 +162,7 @@ impl SledEngine {
                 database: Some(database),
                 times: 1,
             }),
+            far,
             unsettled: Mutex::default(),
             room: Room::new(dir),
             vouched: AtomicBool::new(false),
@@ -174,7 +179,7 @@ impl SledEngine {
     /// Measures the bytes on disk. Where the file system does not tell, the last figure stays.
     pub fn measure(&self) {
         if let Some(Ok(bytes)) = self.opened().database.as_ref().map(sled::Db::size_on_disk) {
-            self.bytes.store(bytes, Ordering::Relaxed);
+            self.bytes.store(bytes + self.far.bytes(), Ordering::Relaxed);
         }
     }
 
@@ -208,7 +213,7 @@ impl SledEngine {
             return Err(io::Error::other(room::closed()));
         }
         self.write_out().map_err(io::Error::other)?;
-        let files = trust::settle(&self.dir.join(DATABASE))?;
+        let files = trust::settle(&self.dir)?;
         self.mark(State::Clean { applied, files })
     }
 
@@ -268,102 +273,12 @@ impl SledEngine {
             }
         }
     }
+}
 
-    /// Opens the database again, unless somebody has since it was opened for the time `times`.
-    fn open_again(&self, times: u64, error: &sled::Error) -> Result<(), EngineError> {
-        let mut unsettled = self.unsettled();
-        if self.opened().times != times {
-            return Ok(());
-        }
-        self.make_room(&mut unsettled, error)?;
-        self.give_all(&mut unsettled)
-    }
-
-    /// Gives sled what it was not given yet, however long that takes for want of room.
-    fn give_all(&self, unsettled: &mut Unsettled) -> Result<(), EngineError> {
-        loop {
-            match self.give(unsettled) {
-                Ok(()) => break,
-                Err(error) if room::may_be_reopened(&error) => self.make_room(unsettled, &error)?,
-                Err(error) => return Err(self.failed("write a batch", error)),
-            }
-        }
-        self.room.found();
-        if self.was_vouched.swap(false, Ordering::Relaxed)
-            && let Err(error) = self.vouch()
-        {
-            tracing::warn!("the engine will be rebuilt at the next start: {error}");
-        }
-        Ok(())
-    }
-
-    fn give(&self, unsettled: &mut Unsettled) -> sled::Result<()> {
-        while let Some(batch) = unsettled.next() {
-            let needed = ROOM_BYTES_MIN.saturating_add(2 * batch.bytes() as u64);
-            if !self.room.has(needed) {
-                // Written out, it can answer everything while it waits.
-                self.write_out()?;
-                unsettled.settled();
-                let waited = self.room.wait(needed, "too little is left");
-                waited.map_err(|given_up| sled::Error::Io(io::Error::new(io::ErrorKind::StorageFull, given_up)))?;
-                continue;
-            }
-            faults::pass("engine::write")?;
-            self.ask(|database| database.apply_batch(sled_batch(batch)))?;
-            unsettled.gave();
-        }
-        if unsettled.is_much() {
-            self.write_out()?;
-            unsettled.settled();
-        }
-        Ok(())
-    }
-
-    /// Waits for room and opens the database again: sled takes nothing more after a write that failed.
-    fn make_room(&self, unsettled: &mut Unsettled, error: &sled::Error) -> Result<(), EngineError> {
-        // Half of a batch may be in its files by now, and must not be believed at a start.
-        if self.vouched.swap(false, Ordering::Relaxed) {
-            self.was_vouched.store(true, Ordering::Relaxed);
-            trust::remove(&self.dir).map_err(|error| self.failed("be marked as unfinished", error))?;
-        }
-        let mut reason = error.to_string();
-        loop {
-            self.room
-                .wait(ROOM_BYTES_MIN, &reason)
-                .map_err(|given_up| EngineError::NoRoom {
-                    source: Box::new(given_up),
-                })?;
-            match self.reopen(unsettled) {
-                Ok(()) => return Ok(()),
-                Err(error) if room::is_full(&error) => reason = error.to_string(),
-                Err(error) => return Err(self.failed("be opened again", error)),
-            }
-        }
-    }
-
-    fn reopen(&self, unsettled: &mut Unsettled) -> sled::Result<()> {
-        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = opened.database.take() {
-            room::bounded(move || {
-                drop(database);
-                Ok(())
-            })?;
-        }
-        let database = open_when_free(&self.dir.join(DATABASE))?;
-        if let Some(key) = unsettled.witness_key() {
-            let found = database.get(key)?;
-            if !unsettled.may_be(found.as_deref()) {
-                let text = "it came back with less than it had written".to_owned();
-                return Err(sled::Error::ReportableBug(text));
-            }
-        }
-        unsettled.reopened();
-        opened.database = Some(database);
-        opened.times += 1;
-        drop(opened);
-        tracing::warn!("the engine was opened again after it had failed for want of room");
-        Ok(())
-    }
+fn open_both(dir: &Path) -> sled::Result<(sled::Db, Far)> {
+    let database = open_database(&dir.join(DATABASE))?;
+    let far = Far::open(&dir.join(VALUES), &database)?;
+    Ok((database, far))
 }
 
 fn open_database(path: &Path) -> sled::Result<sled::Db> {
@@ -388,44 +303,58 @@ fn open_when_free(path: &Path) -> sled::Result<sled::Db> {
     }
 }
 
-fn sled_batch(batch: &Batch) -> sled::Batch {
-    let mut written = sled::Batch::default();
-    for operation in batch.operations() {
-        match operation {
-            Operation::Put(key, value) => written.insert(&key[..], &value[..]),
-            Operation::Delete(key) => written.remove(&key[..]),
-        }
+/// What is told of a value that cannot be read, but for sled's failures.
+fn unreadable(action: &'static str, key: &[u8], error: ReadError) -> Result<EngineError, sled::Error> {
+    match error {
+        ReadError::Sled(error) => Err(error),
+        ReadError::Io(error) => Ok(EngineError::failed(action, error)),
+        ReadError::Corrupt(reason) => Ok(EngineError::corrupt(key, reason)),
     }
-    written
 }
 
 impl Engine for SledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.answer("read a key", |database| {
-            Ok(database.get(key)?.map(|value| Bytes::copy_from_slice(&value)))
-        })
+        const ACTION: &str = "read a key";
+        let read = self.answer(ACTION, |database| {
+            let Some(stored) = database.get(key)? else {
+                return Ok(Ok(None));
+            };
+            match self.far.value(key, stored, &|key| database.get(key)) {
+                Ok(value) => Ok(Ok(value)),
+                Err(error) => unreadable(ACTION, key, error).map(Err),
+            }
+        });
+        read?
     }
 
     fn scan(&self, range: Range<&[u8]>, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        const ACTION: &str = "read a range";
+        // What the engine keeps for itself is nobody's.
+        let end = range.end.min(&[RESERVED]);
         // Where the scan goes on if the database has to be opened again.
         let mut last: Option<sled::IVec> = None;
-        self.answer("read a range", |database| {
+        let scanned = self.answer(ACTION, |database| {
             let from = match &last {
                 Some(last) => [&last[..], &[0]].concat(),
                 None => range.start.to_vec(),
             };
-            if from.as_slice() >= range.end {
-                return Ok(());
+            if from.as_slice() >= end {
+                return Ok(Ok(()));
             }
-            for pair in database.range(&from[..]..range.end) {
-                let (key, value) = pair?;
-                if visit(&key, &value) == ControlFlow::Break(()) {
+            for pair in database.range(&from[..]..end) {
+                let (key, stored) = pair?;
+                let visited = match self.far.pass(&key, stored, &|key| database.get(key), visit) {
+                    Ok(visited) => visited,
+                    Err(error) => return unreadable(ACTION, &key, error).map(Err),
+                };
+                if visited == ControlFlow::Break(()) {
                     break;
                 }
                 last = Some(key);
             }
-            Ok(())
-        })
+            Ok(Ok(()))
+        });
+        scanned?
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
@@ -438,7 +367,8 @@ impl Engine for SledEngine {
         let mut unsettled = self.unsettled();
         loop {
             // Written out before the batches are forgotten that it removes.
-            match self.ask(|database| database.clear()).and_then(|()| self.write_out()) {
+            let cleared = self.ask(|database| database.clear()).and_then(|()| self.write_out());
+            match cleared.and_then(|()| Ok(self.far.clear()?)) {
                 Ok(()) => {
                     unsettled.cleared();
                     self.room.found();

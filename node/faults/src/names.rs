@@ -39,6 +39,8 @@ pub const FAILPOINTS: &[&str] = &[
     "engine::remove",
     "engine::open",
     "engine::write",
+    "engine::value-create",
+    "engine::value-write",
     "engine::flush",
     "engine::settle",
     "engine::marker-create",

@@ -10,6 +10,8 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 100 << 10;
 pub const SNAPSHOT_CHECK_MS: u64 = 50;
 /// Bytes of a snapshot on its way between two syncs.
 pub const TRANSFER_SYNC_BYTES: u64 = 4 << 10;
+/// A value that is no longer lies in sled, in bytes: most of the tests' values lie beside it.
+pub const NEAR_BYTES: u64 = 16;
 /// Entries kept behind a snapshot.
 pub const ENTRIES_KEPT: u64 = 100;
 /// Entries that gather before a purge.

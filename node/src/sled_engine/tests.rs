@@ -67,7 +67,7 @@ fn another_members_engine_and_a_changed_one_are_not_believed() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let changed = Distrust::Changed("db was changed since it was closed".into());
+    let changed = Distrust::Changed("sled/db was changed since it was closed".into());
     assert_eq!(again(dir.path(), LOG), (Err(changed), false));
     write_one(dir.path()).close_clean(None).unwrap();
     fs::write(dir.path().join(trust::MARKER), "clean").unwrap();

@@ -1,15 +1,17 @@
 //! The marker beside the database: whether what sled left there may be believed, and why not.
 //!
 //! ```text
-//! kvorum engine 1
+//! kvorum engine 2
 //! log 9f8e7d6c5b4a3921            the log of the member that wrote the database
 //! boot 3c1e…                      open, or left by a process that was killed: believed within this boot; or
 //! clean                           closed in order: believed as long as every file is as it was
 //! applied 3 41                    after a clean close: term and index of the last entry in it
-//! file 524288 8a9b0c1d db         after a clean close: bytes, CRC-32C and name, for every file
+//! file 524288 8a9b0c1d sled/db    after a clean close: bytes, CRC-32C and name, for every file
 //! crc32c 1d0c9b8a                 over the lines above
 //! ```
 //! Must keep true: what is not exactly so is not believed. That costs time, never data.
+//!
+//! Version 1 knew no files of large values; what it wrote is rebuilt.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use kvorum_faults as faults;
 use thiserror::Error;
 
+use super::far::VALUES;
 use crate::disk;
 
 /// Folder of the database.
@@ -25,7 +28,7 @@ pub(super) const DATABASE: &str = "sled";
 /// Name of the marker.
 pub(super) const MARKER: &str = "trust";
 const UNFINISHED: &str = "trust.new";
-const HEADING: &str = "kvorum engine 1";
+const HEADING: &str = "kvorum engine 2";
 /// Linux names each boot of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Files are read in pieces of this size, in bytes.
@@ -119,7 +122,7 @@ pub(crate) fn look(dir: &Path, log_id: u64) -> io::Result<Result<Believed, Distr
     Ok(match marker.state {
         State::Boot(boot) if boot == this_boot()? => Ok(Believed::SameBoot),
         State::Boot(_) => Err(Distrust::AnotherBoot),
-        State::Clean { applied, files } => match difference(&files, &sums(&database)?) {
+        State::Clean { applied, files } => match difference(&files, &sums(dir)?) {
             None => Ok(Believed::Clean { applied }),
             Some(what) => Err(Distrust::Changed(what)),
         },
@@ -131,16 +134,16 @@ pub(super) fn this_boot() -> io::Result<String> {
     Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
 }
 
-/// Syncs every file of the database and its folders, and sums the files up.
-pub(super) fn settle(database: &Path) -> io::Result<Vec<Sum>> {
-    for path in files(database)? {
+/// Syncs every file of the engine in `dir` and its folders, and sums the files up.
+pub(super) fn settle(dir: &Path) -> io::Result<Vec<Sum>> {
+    for path in files(dir)? {
         faults::pass("engine::settle")?;
         File::open(&path)?.sync_all()?;
         if let Some(folder) = path.parent() {
             File::open(folder)?.sync_all()?;
         }
     }
-    sums(database)
+    sums(dir)
 }
 
 /// Writes the marker so that it survives a power cut from the moment this returns.
@@ -187,10 +190,10 @@ fn difference(then: &[Sum], now: &[Sum]) -> Option<String> {
     })
 }
 
-fn sums(database: &Path) -> io::Result<Vec<Sum>> {
+fn sums(dir: &Path) -> io::Result<Vec<Sum>> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut sums = Vec::new();
-    for path in files(database)? {
+    for path in files(dir)? {
         let mut file = File::open(&path).map_err(|error| disk::naming(&path, &error))?;
         let (mut bytes, mut checksum) = (0, 0);
         loop {
@@ -201,16 +204,17 @@ fn sums(database: &Path) -> io::Result<Vec<Sum>> {
             bytes += count as u64;
             checksum = crc32c::crc32c_append(checksum, &piece[..count]);
         }
-        let name = path.strip_prefix(database).unwrap_or(&path).display().to_string();
+        let name = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         sums.push(Sum { bytes, checksum, name });
     }
     Ok(sums)
 }
 
-/// Every file below a folder, in order.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every file of the engine in `dir`, in order.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
+    let folders = [DATABASE, VALUES].map(|name| dir.join(name));
+    let mut folders: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
@@ -294,7 +298,7 @@ mod tests {
         let files = vec![Sum {
             bytes: 3,
             checksum: 7,
-            name: "blobs/a b".into(),
+            name: "sled/a b".into(),
         }];
         let applied = Some((3, 41));
         Marker {
@@ -336,20 +340,22 @@ mod tests {
     #[test]
     fn any_difference_of_a_file_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("blobs")).unwrap();
-        fs::write(dir.path().join("db"), "database").unwrap();
-        fs::write(dir.path().join("blobs/1"), "large").unwrap();
+        for folder in [DATABASE, VALUES] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        fs::write(dir.path().join("sled/db"), "database").unwrap();
+        fs::write(dir.path().join("values/1.far"), "large").unwrap();
         let then = settle(dir.path()).unwrap();
         let now = || difference(&then, &sums(dir.path()).unwrap());
         assert_eq!(now(), None);
-        fs::write(dir.path().join("db"), "databasf").unwrap();
-        assert_eq!(now().unwrap(), "db was changed since it was closed");
-        fs::write(dir.path().join("db"), "data").unwrap();
-        assert_eq!(now().unwrap(), "db has 4 bytes, not 8");
-        fs::write(dir.path().join("db"), "database").unwrap();
-        fs::write(dir.path().join("conf"), "").unwrap();
-        assert_eq!(now().unwrap(), "conf was not there when it was closed");
-        fs::remove_file(dir.path().join("blobs/1")).unwrap();
-        assert_eq!(now().unwrap(), "blobs/1 is missing");
+        fs::write(dir.path().join("sled/db"), "databasf").unwrap();
+        assert_eq!(now().unwrap(), "sled/db was changed since it was closed");
+        fs::write(dir.path().join("sled/db"), "data").unwrap();
+        assert_eq!(now().unwrap(), "sled/db has 4 bytes, not 8");
+        fs::write(dir.path().join("sled/db"), "database").unwrap();
+        fs::write(dir.path().join("sled/conf"), "").unwrap();
+        assert_eq!(now().unwrap(), "sled/conf was not there when it was closed");
+        fs::remove_file(dir.path().join("values/1.far")).unwrap();
+        assert_eq!(now().unwrap(), "values/1.far is missing");
     }
 }

@@ -157,7 +157,8 @@ impl EngineError {
         }
     }
 
-    pub(crate) fn corrupt(key: &[u8], reason: impl ToString) -> Self {
+    /// The error of a record under `key` that cannot be read.
+    pub fn corrupt(key: &[u8], reason: impl ToString) -> Self {
         let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Self::Corrupt {
             key,

@@ -23,6 +23,7 @@ pub(super) type Case = (&'static str, fn(&Disk), Outcome, Outcome);
 
 const IDENTITY: &str = "identity";
 const DATABASE: &str = "engine/sled/db";
+const VALUES: &str = "engine/values/0000000000000001.far";
 const TRUST: &str = "engine/trust";
 
 /// Damage that is told after any stop.
@@ -380,6 +381,25 @@ pub(super) const CASES: &[Case] = &[
         "engine: database missing",
         |disk| disk.remove("engine/sled"),
         Starts,
+        Starts,
+    ),
+    // After a kill nobody knows before the engine is read, which then is rebuilt.
+    (
+        "engine: large values missing",
+        |disk| disk.remove("engine/values"),
+        Repairs,
+        Starts,
+    ),
+    (
+        "engine: large values cut",
+        |disk| disk.cut(VALUES, 1000),
+        Repairs,
+        Starts,
+    ),
+    (
+        "engine: bit in a large value",
+        |disk| disk.flip(VALUES, 1000),
+        Repairs,
         Starts,
     ),
 ];

@@ -32,6 +32,8 @@ pub(super) const LAST: u64 = 40;
 pub(super) const UNACKNOWLEDGED: u64 = LAST + 1;
 /// Index up to which the log was forgotten.
 const PURGED: u64 = 10;
+/// Index of an entry whose value is large, so that it lies beside sled.
+const LARGE: u64 = 25;
 /// Index at which copies are taken that are old later.
 const OLD: u64 = 30;
 const TERM: u64 = 3;
@@ -404,9 +406,10 @@ fn entry(member: u64, index: u64) -> Entry {
             EntryPayload::Membership(Membership::new(vec![[member].into()], nodes).unwrap())
         }
         _ => {
+            let times = if index == LARGE { 100 } else { 1 };
             let put = Command::Put(PutRequest {
                 key: format!("key {}", index % 7).into(),
-                value: format!("value {index} of member {member}").into(),
+                value: format!("value {index} of member {member}").repeat(times).into(),
                 ..PutRequest::default()
             });
             let mut bytes = Vec::new();
