@@ -37,8 +37,8 @@ const LARGE: u64 = 25;
 /// Index at which copies are taken that are old later.
 const OLD: u64 = 30;
 const TERM: u64 = 3;
-/// Room for some entries.
-const SMALL_SEGMENT_BYTES: u64 = 2_048;
+/// Room for some entries, or for the large one.
+const SMALL_SEGMENT_BYTES: u64 = 3 << 10;
 /// Times that the vote is written to it.
 const VOTES: usize = 12;
 const SEGMENT: &str = "wal/00000000000000000001.wal";
