@@ -12,6 +12,8 @@ pub const SNAPSHOT_CHECK_MS: u64 = 50;
 pub const TRANSFER_SYNC_BYTES: u64 = 4 << 10;
 /// A value that is no longer lies in sled, in bytes: most of the tests' values lie beside it.
 pub const NEAR_BYTES: u64 = 16;
+/// A file of such values, in bytes: a new one is begun every few dozen writes.
+pub const VALUE_FILE_BYTES: u64 = 8 << 10;
 /// Entries kept behind a snapshot.
 pub const ENTRIES_KEPT: u64 = 100;
 /// Entries that gather before a purge.

@@ -121,7 +121,7 @@ impl Far {
         // The last one is gone on with where it has room.
         let last = ledger.files.last_key_value();
         ledger.current = last
-            .filter(|(_, extent)| extent.bytes < FILE_BYTES_MAX)
+            .filter(|(_, extent)| extent.bytes < file_bytes_max())
             .map(|(number, _)| *number);
         *self.ledger() = ledger;
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = files;
@@ -304,6 +304,11 @@ impl Far {
         // A panic while it was held has already ended the process (main installs an aborting hook).
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A file is begun anew when it would become longer, in bytes.
+fn file_bytes_max() -> u64 {
+    sized(FILE_BYTES_MAX, small::VALUE_FILE_BYTES)
 }
 
 /// The head of the record at `offset`, and its key.

@@ -10,7 +10,7 @@ use kvorum_faults as faults;
 
 use super::layout::{self, Head, Stored};
 use super::ledger::Ledger;
-use super::{FILE_BYTES_MAX, Far, Staged, damaged};
+use super::{Far, Staged, damaged, file_bytes_max};
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
@@ -53,7 +53,7 @@ impl<'a> Changes<'a> {
     pub(super) fn append(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         let head = Head::of(key, value)?;
         let place = |changes: &Self| changes.ledger.end() + changes.buffer.len() as u64;
-        let has_room = |changes: &Self| place(changes) == 0 || place(changes) + head.bytes() <= FILE_BYTES_MAX;
+        let has_room = |changes: &Self| place(changes) == 0 || place(changes) + head.bytes() <= file_bytes_max();
         let number = match self.ledger.current {
             Some(number) if has_room(self) => number,
             _ => {

@@ -165,7 +165,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(Founding, "engine::open", Ends, Some(GoesOn)),
     Case::new(Restart, "engine::open", GoesOn, Some(GoesOn)),
     Case::new(Load, "engine::write", Ends, Some(Ends)).within(20),
-    Case::new(Load, "engine::value-create", Ends, Some(GoesOn)),
+    Case::new(Load, "engine::value-create", Ends, Some(GoesOn)).within(2),
     Case::new(Load, "engine::value-write", Ends, Some(GoesOn))
         .within(20)
         .written(),

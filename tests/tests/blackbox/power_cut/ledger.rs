@@ -41,7 +41,7 @@ impl Ledger {
         Ledger::begin(round, cluster, seed, true)
     }
 
-    /// As [`Ledger::start`], without values so large that the engine keeps them in files of their own.
+    /// As [`Ledger::start`], without the largest values.
     pub(crate) fn start_small(round: usize, cluster: &Cluster, seed: u64) -> Ledger {
         Ledger::begin(round, cluster, seed, false)
     }
