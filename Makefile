@@ -17,6 +17,8 @@ STEP := $(SCRIPTS)/step
 _ := $(shell CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' $(SCRIPTS)/checkout)
 # One set of features for everything that is built for tests.
 FEATURES := $(shell $(SCRIPTS)/features)
+# The same packages once more, so that of a simulated cluster only our own are built a second time.
+SIMULATION := $(FEATURES) --features kvorum-simulation/simulation
 # Test programs that need neither a built node nor a cluster; the tidy test sees that none is forgotten.
 QUICK := tidy model transcripts wal rules snapshots convergence writer fuzz
 
@@ -38,8 +40,10 @@ demo-down: ## removes every trace of the demo, then lists what is left (nothing)
 check: ## format, lints, fences, unit tests and generated files; needs no cluster and no root
 	@$(STEP) format -- cargo fmt --all --check
 	@$(STEP) lint -- cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
+	@$(STEP) lint-simulation -- cargo clippy --workspace --bin kvorum-simulation --test simulation $(SIMULATION) --locked -- -D warnings
 	@$(STEP) fences -- $(SCRIPTS)/fences
 	@$(STEP) unit -- cargo test --workspace $(FEATURES) --locked --lib --bins $(QUICK:%=--test %) --no-fail-fast
+	@$(STEP) simulation -- cargo test --workspace $(SIMULATION) --locked --test simulation
 
 .PHONY: test
 test: ## everything: check, black-box tests, Kubernetes scenarios; in CI nothing is skipped

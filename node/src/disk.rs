@@ -7,11 +7,11 @@
 //!
 //! Must keep true: where the system does not tell how much room there is, only a write that failed for want of it counts.
 
-use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use kvorum_faults as faults;
+use kvorum_files::{self as fs, File};
 
 /// The reserve by default is this part of the volume,
 const RESERVE_PART: u64 = 20;
@@ -84,11 +84,8 @@ pub fn reserve(asked: Option<u64>, volume: Option<Volume>) -> u64 {
 /// The volume that `dir` lies on; `None` where the system does not tell.
 #[must_use]
 pub fn volume(dir: &Path) -> Option<Volume> {
-    let told = rustix::fs::statvfs(dir).ok()?;
-    Some(Volume {
-        total: told.f_blocks.saturating_mul(told.f_frsize),
-        free: told.f_bavail.saturating_mul(told.f_frsize),
-    })
+    let (total, free) = fs::room(dir)?;
+    Some(Volume { total, free })
 }
 
 /// Whether a failure is for want of room, which may come back.

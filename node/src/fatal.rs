@@ -10,5 +10,8 @@ pub const EXIT_CODE: i32 = 70;
 /// Logs `reason` and ends the process at once, without any clean-up: what is on disk is what recovery will read.
 pub fn die(reason: impl Display) -> ! {
     tracing::error!("stopping at once: {reason}");
+    #[cfg(feature = "simulation")]
+    crate::simulation::end::end(&reason);
+    #[cfg(not(feature = "simulation"))]
     std::process::exit(EXIT_CODE);
 }

@@ -19,6 +19,7 @@
 //! The modules are a library only so that tests can reach them; nothing outside this repository depends on it.
 
 pub mod auth;
+pub mod background;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -33,12 +34,15 @@ pub mod http;
 pub mod identity;
 pub mod lease;
 pub mod metrics;
+pub mod net;
 pub mod raft;
 pub mod recovery;
 pub mod restore;
 pub mod seldom;
 pub mod server;
 pub mod service;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod situation;
 pub mod sled_engine;
 pub mod telemetry;

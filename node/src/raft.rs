@@ -13,6 +13,9 @@
 
 pub mod answer;
 mod broken_rules;
+#[cfg(feature = "simulation")]
+pub mod engine_task;
+#[cfg(not(feature = "simulation"))]
 pub mod engine_writer;
 pub mod forward;
 pub mod frame;
@@ -34,6 +37,9 @@ pub mod transfer;
 
 #[cfg(test)]
 mod conformance;
+
+#[cfg(feature = "simulation")]
+use engine_task as engine_writer;
 
 use std::fmt;
 

@@ -14,7 +14,6 @@ pub(crate) mod evidence;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use kvorum_faults::{sized, small};
@@ -22,13 +21,18 @@ use kvorum_store::engine::Engine;
 use kvorum_store::{OpenError, Store};
 use thiserror::Error;
 
+use crate::background;
 use crate::disk;
 use crate::fatal;
 use crate::identity::{self, Identity, IdentityError};
 use crate::raft::log_store::LogStore;
 use crate::raft::snapshots::{self, SnapshotDir, SnapshotFile};
 use crate::raft::{EntryId, StoredMembership, entry_id};
-use crate::sled_engine::{self, Believed, SledEngine};
+#[cfg(feature = "simulation")]
+use crate::simulation::engine::{self as sled_engine, SledEngine};
+use crate::sled_engine::Believed;
+#[cfg(not(feature = "simulation"))]
+use crate::sled_engine::{self, SledEngine};
 use crate::telemetry::in_full;
 use evidence::{LogEnds, contradiction, words};
 
@@ -210,6 +214,8 @@ fn open_log(data_dir: &Path, identity: &Identity) -> Result<LogStore, RecoveryEr
     options.first_segment_bytes = sized(options.first_segment_bytes, small::FIRST_SEGMENT_BYTES);
     options.log_id = identity.log_id;
     options.create = may_be_new(data_dir, identity);
+    #[cfg(feature = "simulation")]
+    crate::simulation::settings::log(&mut options);
     let log = LogStore::open(&data_dir.join(LOG), options)?;
     if identity.log_id.is_none() {
         let log_id = Some(log.wal().recovery().log_id);
@@ -224,7 +230,10 @@ fn open_log(data_dir: &Path, identity: &Identity) -> Result<LogStore, RecoveryEr
 
 /// Whether this may be a member without a log: snapshots and engine come after it, and so does its name in the identity.
 pub(crate) fn may_be_new(data_dir: &Path, identity: &Identity) -> bool {
-    identity.log_id.is_none() && ![SNAPSHOTS, ENGINE].iter().any(|name| data_dir.join(name).exists())
+    identity.log_id.is_none()
+        && ![SNAPSHOTS, ENGINE]
+            .iter()
+            .any(|name| kvorum_files::exists(&data_dir.join(name)))
 }
 
 /// What the engine is held against.
@@ -257,12 +266,9 @@ impl Disk<'_> {
         believed: bool,
     ) -> Result<(Store, bool), RecoveryError> {
         // While a believed engine is read, the snapshot is, since it will hardly be needed and must be whole all the same.
-        let (store, verified) = thread::scope(|scope| {
-            let beside = self.newest.as_ref().filter(|_| believed);
-            let verifying = beside.map(|(id, file)| scope.spawn(|| snapshots::verify(*id, file, &mut |_| ())));
-            let store = open_store(engine, engine_dir);
-            (store, verifying.and_then(|thread| thread.join().ok()))
-        });
+        let beside = self.newest.as_ref().filter(|_| believed);
+        let verify = || beside.map(|(id, file)| snapshots::verify(*id, file, &mut |_| ()));
+        let (store, verified) = background::both(|| open_store(engine, engine_dir), verify);
         let mut store = store?;
         let mut rebuilt = false;
         let mut lost = None;

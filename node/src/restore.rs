@@ -273,7 +273,7 @@ impl<'a> Backup<'a> {
     fn copy(
         &self,
         path: &Path,
-        target: &File,
+        target: &kvorum_files::File,
         members: Bytes,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<snapshot::Summary, RestoreError> {
@@ -321,7 +321,7 @@ impl<'a> Backup<'a> {
 
 /// Remembers whether writing failed: a copy does not say which of its ends did.
 struct Target<'a> {
-    file: faults::Through<&'a File>,
+    file: faults::Through<&'a kvorum_files::File>,
     failed: bool,
 }
 

@@ -29,6 +29,7 @@ use crate::held::Held;
 use crate::http::connections::{self, Door, PROBES_MAX, Port, Routes};
 use crate::http::{self, Edge, REQUEST_OVERHEAD_BYTES};
 use crate::identity::Identity;
+use crate::net;
 use crate::raft::MemberNode;
 use crate::raft::settings::Timing;
 use crate::service::{Founder, Options, Service};
@@ -102,7 +103,7 @@ async fn member(config: Config) -> anyhow::Result<()> {
         return Ok(());
     };
     for socket in ports.peer {
-        let listener = ports::listen(socket)?;
+        let listener = net::listen(socket)?;
         peers.start(|stop| peers::serve(listener, Arc::clone(&transport), service.clone(), stop));
     }
     let message_bytes_max = config.limits.request_bytes_max + REQUEST_OVERHEAD_BYTES;

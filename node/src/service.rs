@@ -50,6 +50,7 @@ use openraft::async_runtime::WatchReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Believer;
+use crate::background;
 use crate::held::Held;
 use crate::identity::Identity;
 use crate::lease::renewals::Renewals;
@@ -61,6 +62,9 @@ use crate::raft::read_index::ReadIndex;
 use crate::raft::snapshots::SnapshotDir;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, Raft};
+#[cfg(feature = "simulation")]
+use crate::simulation::engine::SledEngine;
+#[cfg(not(feature = "simulation"))]
 use crate::sled_engine::SledEngine;
 use crate::tls::PeerStream;
 use crate::watch::Switchboard;
@@ -233,7 +237,7 @@ impl Service {
             tracing::warn!("consensus did not stop in order: {error}");
         }
         let (state, log, engine) = (node.state.clone(), node.log.clone(), Arc::clone(&node.engine));
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = background::run(move || {
             state.stop_engine();
             // Before the engine says what it holds: whoever finds it clean may count on the log to reach as far.
             log.wal().close();

@@ -189,11 +189,16 @@ impl Recorder {
 
     /// Adds an operation that was called at `called` and has just been answered.
     pub fn add(&self, client: u32, called: i64, step: Step) {
+        self.add_at(client, called, self.now(), step);
+    }
+
+    /// As [`Recorder::add`], for a run with a clock of its own: answered at `answered`.
+    pub fn add_at(&self, client: u32, called: i64, answered: i64, step: Step) {
         let open = step.answer == Answer::Unknown;
         if open && step.action == Action::Get {
             return;
         }
-        let returned = if open { i64::MAX } else { self.now() };
+        let returned = if open { i64::MAX } else { answered };
         let operation = Operation {
             client_id: Some(client),
             call_time: called,

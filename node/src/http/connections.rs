@@ -35,7 +35,7 @@ use tower::Service as _;
 use super::OtherSide;
 use crate::held::Held;
 use crate::tls::{CallerName, ClientTls, HANDSHAKE_MAX};
-pub use accept::{Arrival, Listening};
+pub use accept::{Accept, Arrival, Listening};
 use arriving::{Arriving, Form};
 pub use door::{Door, Place, REFUSALS_MAX};
 use leaving::Leaving;

@@ -11,12 +11,12 @@
 //!
 //! It is replaced whole: written beside, synced, renamed, directory synced. A crash leaves the old one or the new one.
 
-use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use kvorum_api::Id;
 use kvorum_faults as faults;
+use kvorum_files::{self as fs, File};
 
 use super::Identity;
 

@@ -1,12 +1,12 @@
 //! Keeping the time: the leader stamps with it, the others ask for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kvorum_api::error::Refusal;
 use kvorum_store::Command;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::raft::forward::{Ask, Reply};
 use crate::service::Service;

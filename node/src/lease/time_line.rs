@@ -15,7 +15,8 @@
 //! ends the lease 6 s after: 10.003 s after the grant.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 /// The cluster's lease time at this member.
 pub struct TimeLine {

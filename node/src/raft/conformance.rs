@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use kvorum_store::Store;
 use kvorum_store::engine::Engine;
@@ -33,7 +32,7 @@ fn state_machine(dir: &Path) -> StateMachine {
     let (engine, _) = SledEngine::open(&dir.join("engine"), 1, Err(Distrust::Nothing)).unwrap();
     let store = Store::open(Arc::new(engine) as Arc<dyn Engine>).unwrap();
     let snapshots = SnapshotDir::open(&dir.join("snap")).unwrap();
-    let time_line = TimeLine::new(0, Instant::now());
+    let time_line = TimeLine::new(0, tokio::time::Instant::now());
     let feed = Arc::new(Feed::default());
     StateMachine::new(store, snapshots, feed, Arc::new(time_line), None, Arc::default())
 }

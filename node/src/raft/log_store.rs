@@ -79,9 +79,10 @@ impl LogStore {
             log,
             committed_unwritten: None,
         });
-        Ok(Self {
-            shared: Arc::new(Shared { wal, index }),
-        })
+        let shared = Arc::new(Shared { wal, index });
+        #[cfg(feature = "simulation")]
+        crate::simulation::log::drive(&shared, |shared| &shared.wal);
+        Ok(Self { shared })
     }
 
     /// The last entry forgotten and the last entry held.
@@ -294,6 +295,14 @@ impl RaftLogStorage<Types> for LogStore {
         if Wrong::NoVote.is_asked() {
             self.picture().log.set_vote(vote);
             return Ok(());
+        }
+        #[cfg(feature = "simulation")]
+        {
+            crate::simulation::ledger::voted(self.shared.wal.recovery().log_id, &vote);
+            if crate::simulation::faults::is(crate::simulation::faults::Fault::VoteForgotten) {
+                self.picture().log.set_vote(vote);
+                return Ok(());
+            }
         }
         self.write(|_| vec![Record::Vote(vote)], |log, _| log.set_vote(vote))
             .await

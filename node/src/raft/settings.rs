@@ -48,5 +48,7 @@ pub fn config(timing: Timing) -> Result<Config, String> {
         enable_leader_restore: Some(false),
         ..Config::default()
     };
+    #[cfg(feature = "simulation")]
+    let config = crate::simulation::settings::consensus(config);
     config.validate().map_err(|error| error.to_string())
 }

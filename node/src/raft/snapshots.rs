@@ -6,7 +6,6 @@
 //! Must keep true: at least the newest whole snapshot stays; older ones and temporary files are removed; a received
 //! file replaces nothing before it was verified to its last byte.
 
-use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kvorum_faults as faults;
+use kvorum_files::{self as fs, File};
 use kvorum_store::snapshot::{SnapshotError, Summary};
 use openraft::alias::SnapshotMetaOf;
 

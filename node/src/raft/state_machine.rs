@@ -10,7 +10,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
@@ -21,8 +21,10 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::auth::simple::SimpleTokens;
+use crate::background;
 use crate::disk;
 use crate::service::counts::Counts;
 
@@ -255,7 +257,14 @@ impl RaftStateMachine<Types> for StateMachine {
         Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some(batch) = next_batch(&mut entries, |(entry, _)| cost(entry)).await {
-            self.apply_batch(batch?)?;
+            #[cfg_attr(
+                not(feature = "simulation"),
+                expect(unused_mut, reason = "only a simulated fault reorders")
+            )]
+            let mut batch = batch?;
+            #[cfg(feature = "simulation")]
+            crate::simulation::faults::in_order(&mut batch);
+            self.apply_batch(batch)?;
             self.wait_for_engine().await;
         }
         Ok(())
@@ -268,7 +277,9 @@ impl RaftStateMachine<Types> for StateMachine {
     async fn install_snapshot(&mut self, meta: &snapshots::Meta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let this = self.clone();
         let last = meta.last_log_id;
-        tokio::task::spawn_blocking(move || {
+        background::run(move || {
+            #[cfg(feature = "simulation")]
+            crate::simulation::ledger::installed();
             let kept = this.snapshots.keep(last, &snapshot.path, &snapshot.file)?;
             let mut store = this.lock();
             store.install(&mut kept.reader()).map_err(io::Error::other)?;
@@ -286,7 +297,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
         let snapshots = Arc::clone(&self.snapshots);
-        let newest = tokio::task::spawn_blocking(move || snapshots.newest())
+        let newest = background::run(move || snapshots.newest())
             .await
             .map_err(io::Error::other)??;
         let Some((id, file)) = newest else { return Ok(None) };
@@ -309,7 +320,7 @@ impl RaftSnapshotBuilder<Types> for StateMachine {
         let mut said = false;
         loop {
             let this = self.clone();
-            let built = tokio::task::spawn_blocking(move || this.snapshot_now());
+            let built = background::run(move || this.snapshot_now());
             match built.await.map_err(io::Error::other)? {
                 // Consensus would take it for the end. Until there is room the log grows, as far as it can.
                 Err(error) if disk::is_full(&error) => {

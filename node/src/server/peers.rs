@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::connections::{Arrival, Listening};
+use crate::net::{TcpListener, TcpStream};
 use crate::seldom::Seldom;
 use crate::service::Service;
 use crate::tls::PeerTransport;

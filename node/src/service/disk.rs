@@ -13,6 +13,7 @@ use kvorum_store::{Command, Who};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Service;
+use crate::background;
 use crate::disk::{self, Room, Signs, Volume};
 
 /// How often is looked: at full speed a disk takes some hundreds of MiB meanwhile, and the log has a segment in hand.
@@ -66,7 +67,7 @@ impl Disk {
     /// Asks the system, which may take its time.
     async fn measure(&self) -> Option<Volume> {
         let dir = self.dir.clone();
-        let volume = tokio::task::spawn_blocking(move || disk::volume(&dir)).await.ok()?;
+        let volume = background::run(move || disk::volume(&dir)).await.ok()?;
         *self.volume.lock().unwrap_or_else(PoisonError::into_inner) = volume;
         volume
     }

@@ -23,6 +23,10 @@ impl Service {
         if Wrong::NoReadIndex.is_asked() {
             return Ok(());
         }
+        #[cfg(feature = "simulation")]
+        if crate::simulation::faults::is(crate::simulation::faults::Fault::ReadsAtOnce) {
+            return Ok(());
+        }
         let waiting = async {
             let index = self.inner.node.read_index.next().await?;
             let mut applied = self.inner.node.applied.clone();

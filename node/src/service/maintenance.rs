@@ -11,6 +11,7 @@ use kvorum_store::Act;
 use super::kv::read;
 use super::{Caller, Service};
 use crate::ETCD_VERSION;
+use crate::background;
 
 impl Service {
     /// The hash of everything this member stores: keys now, users and roles.
@@ -48,7 +49,7 @@ impl Service {
         };
         let compact_revision = view.compacted();
         // An old revision reads every record that was alive then.
-        let hashing = tokio::task::spawn_blocking(move || view.hash_at(hash_revision));
+        let hashing = background::run(move || view.hash_at(hash_revision));
         let hash = read(hashing.await.map_err(|_| Refusal::Stopped)?)?;
         let mut header = Some(pb::ResponseHeader {
             revision,
@@ -74,7 +75,7 @@ impl Service {
     ) -> Result<pb::DefragmentResponse, Refusal> {
         self.permit(caller, Act::Administer).await?;
         let engine = std::sync::Arc::clone(&self.inner.node.engine);
-        let measuring = tokio::task::spawn_blocking(move || engine.measure());
+        let measuring = background::run(move || engine.measure());
         measuring.await.map_err(|_| Refusal::Stopped)?;
         Ok(pb::DefragmentResponse::default())
     }

@@ -11,6 +11,7 @@ use kvorum_faults::{sized, small};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Service;
+use crate::background;
 use crate::raft::log_length;
 
 /// How often is looked, in milliseconds, which is how far the log may exceed its bounds: a second of writing.
@@ -59,7 +60,7 @@ pub(super) async fn take(service: Service) {
 async fn look(service: &Service) -> io::Result<Newest> {
     let node = &service.inner.node;
     let (engine, state) = (Arc::clone(&node.engine), node.state.clone());
-    let looking = tokio::task::spawn_blocking(move || {
+    let looking = background::run(move || {
         engine.measure();
         let Some((id, file)) = state.snapshots().newest()? else {
             return Ok(Newest::default());

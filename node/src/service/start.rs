@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::compactor::Retention;
@@ -15,6 +16,7 @@ use super::counts::Counts;
 use super::disk::{self, Disk};
 use super::{Inner, Node, Options, Service, compactor, comparison, leader_watch, snapshots};
 use crate::auth::simple::SimpleTokens;
+use crate::background;
 use crate::fatal;
 use crate::identity::Identity;
 use crate::lease::time_line::TimeLine;
@@ -26,6 +28,9 @@ use crate::raft::peers::Dialler;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{MemberNode, Raft, Types, leadership, read_index, settings};
 use crate::recovery::{self, Recovered, RecoveryError};
+#[cfg(feature = "simulation")]
+use crate::simulation::engine::SledEngine;
+#[cfg(not(feature = "simulation"))]
 use crate::sled_engine::SledEngine;
 use crate::telemetry::in_full;
 use crate::watch::{Feed, Switchboard};
@@ -212,7 +217,7 @@ async fn recover(data_dir: &Path, identity: &Identity) -> Result<Recovered, Star
     let mut said = false;
     loop {
         let (dir, identity) = (data_dir.to_owned(), identity.clone());
-        let recovering = tokio::task::spawn_blocking(move || {
+        let recovering = background::run(move || {
             recovery::demand_room(&dir)?;
             recovery::recover(&dir, &identity)
         });

@@ -8,25 +8,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::{HANDSHAKE_MAX, PeerName, PeerTls};
+use crate::net::{self, TcpStream};
 use crate::raft::peer_counts::PeerCount;
-
-/// How long a peer may leave what was sent to it unacknowledged before the connection counts as broken. Longer than a
-/// network takes to come back from a switch-over; a member that is only slow acknowledges all the same, its kernel does.
-const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
-/// Idle time after which a peer is asked for a sign of life, and between two such questions.
-const PEER_IDLE: Duration = Duration::from_secs(2);
-/// Unanswered questions after which the connection counts as broken.
-const PEER_PROBES: u32 = 3;
 
 /// How members reach each other.
 #[derive(Clone)]
@@ -58,7 +48,7 @@ impl PeerTransport {
     /// Nobody answers there, or not in time, or it is not a member of our cluster.
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<PeerStream> {
         let tcp = TcpStream::connect((host, port)).await?;
-        prepare(&tcp)?;
+        net::prepare(&tcp)?;
         let PeerTransport::Tls(tls) = self else {
             return Ok(PeerStream {
                 inner: Inner::Plain(tcp),
@@ -82,7 +72,7 @@ impl PeerTransport {
     /// # Errors
     /// The handshake fails or takes too long, or the other side is not a member of our cluster.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<PeerStream> {
-        prepare(&tcp)?;
+        net::prepare(&tcp)?;
         let PeerTransport::Tls(tls) = self else {
             return Ok(PeerStream {
                 inner: Inner::Plain(tcp),
@@ -100,19 +90,6 @@ impl PeerTransport {
             count: None,
         })
     }
-}
-
-/// A peer may vanish without a word: its machine loses power, or its pod's address goes to nobody. Without these, the
-/// system waits a quarter of an hour for what it has sent to be taken, and for ever for what it waits to hear.
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let socket = SockRef::from(tcp);
-    let keepalive = TcpKeepalive::new()
-        .with_time(PEER_IDLE)
-        .with_interval(PEER_IDLE)
-        .with_retries(PEER_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(PEER_SILENCE_MAX))
 }
 
 fn late() -> io::Error {

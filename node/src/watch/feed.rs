@@ -30,6 +30,8 @@ struct Waiting {
 impl Feed {
     /// Hands over a batch; its events are left out where there is no room.
     pub fn push(&self, batch: Batch) {
+        #[cfg(feature = "simulation")]
+        let batch = crate::simulation::faults::with_events(batch);
         let bytes = size(&batch.events);
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

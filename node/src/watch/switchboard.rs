@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Feed;
+use crate::background;
 use crate::fatal;
 use crate::held::Answers;
 
@@ -70,7 +71,7 @@ impl Switchboard {
                 drop(permit);
                 replay
             };
-            match tokio::task::spawn_blocking(read).await {
+            match background::run(read).await {
                 Ok(replay) => replay,
                 Err(error) => fatal::die(format_args!("a read of history panicked: {error}")),
             }

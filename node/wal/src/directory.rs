@@ -1,7 +1,6 @@
 //! The directory of a log: held by one process at a time, and synced after every file made, renamed or removed.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -9,10 +8,7 @@ use std::{
 };
 
 use kvorum_faults as faults;
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use kvorum_files::{self as fs, DirBuilder, File, OpenOptions};
 
 use crate::{
     Failure, OpenError,
@@ -66,14 +62,14 @@ impl Directory {
             ErrorKind::NotFound => OpenError::Missing(path.to_owned()),
             _ => Failure::of("open the log's directory", path)(error).into(),
         })?;
-        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+        match fs::lock(&handle) {
             Ok(()) => Ok(Directory {
                 path: path.to_owned(),
                 handle,
                 access,
             }),
-            Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
-            Err(error) => Err(Failure::of("lock the log's directory", path)(error.into()).into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(OpenError::InUse(path.to_owned())),
+            Err(error) => Err(Failure::of("lock the log's directory", path)(error).into()),
         }
     }
 
@@ -158,10 +154,7 @@ impl Directory {
 
     /// Makes the directory's own entry last; for a new log.
     pub(crate) fn sync_parent(&self) -> Result<(), Failure> {
-        let parent = self
-            .path
-            .canonicalize()
-            .map_err(Failure::of("find the log's directory", &self.path))?;
+        let parent = fs::canonicalize(&self.path).map_err(Failure::of("find the log's directory", &self.path))?;
         let parent = parent.parent().unwrap_or(&self.path);
         let open = faults::pass("wal::parent-sync").and_then(|()| File::open(parent));
         let synced = open.and_then(|handle| if self.syncs() { handle.sync_all() } else { Ok(()) });
@@ -221,6 +214,6 @@ impl Drop for Directory {
     fn drop(&mut self) {
         // Said in so many words, since closing is not enough while a process that is just being started by this one
         // still has its copy of the handle. There is nothing to do about an error: the end of the process unlocks too.
-        let _ = flock(&self.handle, FlockOperation::Unlock);
+        let _ = fs::unlock(&self.handle);
     }
 }

@@ -47,9 +47,13 @@ mod queue;
 mod reader;
 mod recovery;
 mod segment;
+#[cfg(feature = "simulation")]
+mod steps;
 mod supply;
 mod survey;
 mod tail;
+#[cfg(not(feature = "simulation"))]
+mod threads;
 mod wal;
 mod writer;
 

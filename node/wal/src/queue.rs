@@ -60,6 +60,19 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     room: Condvar,
+    #[cfg(feature = "simulation")]
+    wake: std::sync::OnceLock<Wake>,
+}
+
+/// Called where a thread would be woken.
+#[cfg(feature = "simulation")]
+struct Wake(Box<dyn Fn() + Send + Sync>);
+
+#[cfg(feature = "simulation")]
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 struct State {
@@ -99,6 +112,8 @@ impl Queue {
             state,
             work: Condvar::new(),
             room: Condvar::new(),
+            #[cfg(feature = "simulation")]
+            wake: std::sync::OnceLock::new(),
         }
     }
 
@@ -137,9 +152,14 @@ impl Queue {
         if idle {
             self.work.notify_one();
         }
+        #[cfg(feature = "simulation")]
+        if let Some(wake) = self.wake.get() {
+            (wake.0)();
+        }
         Ok(positions)
     }
 
+    #[cfg(not(feature = "simulation"))]
     /// Waits for work and takes a group of it. `None` when the queue is closed and empty, or has failed.
     pub(crate) fn take(&self) -> Option<Group> {
         let mut state = self.lock();
@@ -152,18 +172,22 @@ impl Queue {
                 Phase::Closed | Phase::Failed(_) => return None,
             }
         }
-        let waiting = state.backlog.len() - state.dones.len();
-        let mut group = Group::default();
-        let mut bytes = 0;
-        for batch in state.backlog.iter().skip(waiting) {
-            bytes += batch.bytes;
-            if !group.batches.is_empty() && bytes > GROUP_BYTES_MAX {
-                break;
-            }
-            group.batches.push(Arc::clone(batch));
-        }
-        group.dones = state.dones.drain(..group.batches.len()).collect();
-        Some(group)
+        Some(state.group())
+    }
+
+    /// A group, if one waits.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn try_take(&self) -> Option<Group> {
+        let mut state = self.lock();
+        let waits = !state.dones.is_empty();
+        waits.then(|| state.group())
+    }
+
+    /// Has `wake` called after every push.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn on_work(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let first = self.wake.set(Wake(wake)).is_ok();
+        assert!(first, "a log is driven by one hand");
     }
 
     /// Forgets the oldest `batches`: they are on disk.
@@ -229,6 +253,22 @@ impl Queue {
 const UNPOISONED: &str = "nothing panics while it holds this lock";
 
 impl State {
+    /// The next group, of what waits.
+    fn group(&mut self) -> Group {
+        let waiting = self.backlog.len() - self.dones.len();
+        let mut group = Group::default();
+        let mut bytes = 0;
+        for batch in self.backlog.iter().skip(waiting) {
+            bytes += batch.bytes;
+            if !group.batches.is_empty() && bytes > GROUP_BYTES_MAX {
+                break;
+            }
+            group.batches.push(Arc::clone(batch));
+        }
+        group.dones = self.dones.drain(..group.batches.len()).collect();
+        group
+    }
+
     fn place(&mut self, batch: Batch, bytes: u64, segment_bytes: u64) -> Placed {
         let placed = batch
             .records

@@ -5,7 +5,9 @@
 //! died may have left its last group in the page cache alone, even after a sync that failed; so that group is written
 //! and synced again, and so are the names of the segments.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
+
+use kvorum_files as fs;
 
 use kvorum_faults as faults;
 

@@ -1,7 +1,6 @@
 //! One segment file that is open. Knows files and offsets; what the bytes mean is `format`'s.
 
 use std::{
-    fs::{File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -9,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use kvorum_faults as faults;
+use kvorum_files::{File, OpenOptions};
 
 use crate::{
     Failure, OpenError, Position, ReadError,

@@ -4,17 +4,17 @@
 //! A full disk is not an error here: nothing is lost while the live segment has room, so it is tried again until there
 //! is space, and shown in the metrics meanwhile. Every other failure is final.
 
-use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
+#[cfg(not(feature = "simulation"))]
+use std::time::Duration;
 
 use crate::{Failure, directory::Directory, format::Home, log::Log, segment::Segment};
 
 /// How long to wait on a full disk before trying again: space comes back by other hands, and a try costs a few writes.
+#[cfg(not(feature = "simulation"))]
 const RETRY_DISK_FULL: Duration = Duration::from_secs(1);
 const UNPOISONED: &str = "nothing panics while it holds this lock";
 
@@ -32,6 +32,8 @@ struct State {
     ready: Option<Arc<Segment>>,
     /// Number of the segment to prepare next.
     number: u64,
+    /// The oldest segment there is.
+    first: u64,
     /// Segments below this are to be removed.
     keep_from: u64,
     disk_full: Option<Failure>,
@@ -39,19 +41,31 @@ struct State {
     closing: bool,
 }
 
-/// What the thread should do next.
+/// What is to be done next.
 enum Task {
     Make(u64),
     Remove(u64),
-    Stop,
+}
+
+impl State {
+    /// What there is to do; a segment for which there was no room only when it is to be tried again. Removing comes
+    /// first, since it may give the space that making needs.
+    fn task(&self, retry: bool) -> Option<Task> {
+        if self.first < self.keep_from {
+            return Some(Task::Remove(self.first));
+        }
+        let make = self.ready.is_none() && (self.disk_full.is_none() || retry);
+        make.then_some(Task::Make(self.number))
+    }
 }
 
 impl Supply {
-    /// A supply whose next segment is `ready`, or is to be made with `number`.
-    pub(crate) fn new(ready: Option<Arc<Segment>>, number: u64, keep_from: u64) -> Supply {
+    /// A supply whose next segment is `ready`, or is to be made with `number`; `first` is the oldest segment there is.
+    pub(crate) fn new(ready: Option<Arc<Segment>>, number: u64, first: u64, keep_from: u64) -> Supply {
         let state = State {
             ready,
             number,
+            first,
             keep_from,
             disk_full: None,
             failure: None,
@@ -95,6 +109,7 @@ impl Supply {
     }
 
     /// Ends the thread soon.
+    #[cfg(not(feature = "simulation"))]
     pub(crate) fn stop(&self) {
         // Under the lock, so that the thread cannot miss it between looking and waiting.
         let state = self.lock();
@@ -108,42 +123,55 @@ impl Supply {
         self.lock().disk_full.is_some()
     }
 
-    /// The thread's work. `first` is the oldest segment there is.
-    pub(crate) fn run(&self, log: &Log, directory: &Directory, first: u64) {
-        let mut first = first;
-        loop {
-            let done = match self.wait(first) {
-                Task::Stop => return,
-                Task::Make(number) => self.make(log, directory, number),
-                Task::Remove(number) => {
-                    log.segments_mut().remove(&number);
-                    log.counters.segments_removed.fetch_add(1, Relaxed);
-                    first = number + 1;
-                    directory.remove(number)
-                }
-            };
-            if let Err(failure) = done {
-                self.lock().failure = Some(failure.clone());
-                self.changed.notify_all();
-                log.fail(&failure);
+    /// The thread's work.
+    #[cfg(not(feature = "simulation"))]
+    pub(crate) fn run(&self, log: &Log, directory: &Directory) {
+        while let Some(task) = self.wait() {
+            if self.perform(task, log, directory).is_err() {
                 return;
             }
         }
     }
 
-    /// Waits for something to do. Removing comes first, since it may give the space that making needs.
-    fn wait(&self, first: u64) -> Task {
+    /// All that can be done without waiting.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn step(&self, log: &Log, directory: &Directory) -> Result<(), Failure> {
+        loop {
+            let Some(task) = self.lock().task(false) else {
+                return Ok(());
+            };
+            self.perform(task, log, directory)?;
+        }
+    }
+
+    fn perform(&self, task: Task, log: &Log, directory: &Directory) -> Result<(), Failure> {
+        let done = match task {
+            Task::Make(number) => self.make(log, directory, number),
+            Task::Remove(number) => {
+                log.segments_mut().remove(&number);
+                log.counters.segments_removed.fetch_add(1, Relaxed);
+                self.lock().first = number + 1;
+                directory.remove(number)
+            }
+        };
+        done.inspect_err(|failure| {
+            self.lock().failure = Some(failure.clone());
+            self.changed.notify_all();
+            log.fail(failure);
+        })
+    }
+
+    /// Waits for something to do; `None` when the thread is to stop.
+    #[cfg(not(feature = "simulation"))]
+    fn wait(&self) -> Option<Task> {
         let mut state = self.lock();
         let mut retry = false;
         loop {
             if self.stop.load(Relaxed) {
-                return Task::Stop;
+                return None;
             }
-            if first < state.keep_from {
-                return Task::Remove(first);
-            }
-            if state.ready.is_none() && (state.disk_full.is_none() || retry) {
-                return Task::Make(state.number);
+            if let Some(task) = state.task(retry) {
+                return Some(task);
             }
             if state.disk_full.is_some() {
                 let (again, timeout) = self.changed.wait_timeout(state, RETRY_DISK_FULL).expect(UNPOISONED);

@@ -4,11 +4,14 @@ use std::{
     fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    thread::{self, JoinHandle},
 };
 
 use bytes::Bytes;
 
+#[cfg(feature = "simulation")]
+use crate::steps::Running;
+#[cfg(not(feature = "simulation"))]
+use crate::threads::Running;
 use crate::{
     AppendError, Batch, Failure, Kind, Metrics, OpenError, Options, Position, Reader,
     directory::{Access, Directory},
@@ -29,12 +32,6 @@ pub struct Wal {
     /// The highest floor that was asked for.
     floor: Mutex<u64>,
     running: Mutex<Option<Running>>,
-}
-
-/// The log's threads. Both hold the directory, so that its lock lasts as long as they do.
-struct Running {
-    writer: JoinHandle<()>,
-    supply: JoinHandle<()>,
 }
 
 /// Opens the log in `dir`, or makes one (the parent directory must be there), and hands every record to `replay` in
@@ -65,17 +62,14 @@ pub fn open<E: Into<Refused>>(
         id: recovery.log_id,
         segment_bytes: options.segment_bytes,
         queue: Queue::new(next, options.segment_bytes, options.queue_bytes_max),
-        supply: Supply::new(ready, next.segment + 1, floor),
+        supply: Supply::new(ready, next.segment + 1, recovery.first_segment, floor),
         counters: Counters::default(),
         fatal: options.fatal,
         segments: RwLock::new(segments),
     });
-    let running = Running::start(
-        &log,
-        directory,
-        Writer::new(Arc::clone(&log), live, next.offset),
-        recovery.first_segment,
-    );
+    let directory = Arc::new(directory);
+    let writer = Writer::new(Arc::clone(&log), &directory, live, next.offset);
+    let running = Running::start(&log, directory, writer);
     let running = Mutex::new(Some(running.map_err(Failure::of("start the log's threads", dir))?));
     Ok(Wal {
         log,
@@ -149,34 +143,27 @@ impl Wal {
         self.log.queue.close();
         self.log.supply.close();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { writer, supply }) = running
-            && thread::current().id() != writer.thread().id()
-        {
-            // A thread that panicked has failed the log, and every waiting caller was told.
-            let _ = writer.join();
-            let _ = supply.join();
+        if let Some(running) = running {
+            running.finish();
         }
     }
-}
 
-impl Running {
-    fn start(log: &Arc<Log>, directory: Directory, writer: Writer, first: u64) -> std::io::Result<Running> {
-        let directory = Arc::new(directory);
-        let (shared, held) = (Arc::clone(log), Arc::clone(&directory));
-        let supply = thread::Builder::new().name("wal-supply".to_owned());
-        let supply = supply.spawn(move || shared.supply.run(&shared, &held, first))?;
-        let shared = Arc::clone(log);
-        let work = move || {
-            writer.run();
-            shared.supply.stop();
-            drop(directory);
-        };
-        let writer = thread::Builder::new().name("wal-writer".to_owned()).spawn(work);
-        let writer = writer.inspect_err(|_| log.supply.stop())?;
-        Ok(Running { writer, supply })
+    /// Does one step of the work that a real log's threads do; whether more waits.
+    #[cfg(feature = "simulation")]
+    pub fn step(&self) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_mut().is_some_and(Running::step)
+    }
+
+    /// Has `wake` called whenever there is something to do for [`Wal::step`]; once in the life of the log.
+    #[cfg(feature = "simulation")]
+    pub fn on_work(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.log.queue.on_work(Box::new(wake));
     }
 }
 
+/// A simulated member whose power goes drops its log, which must then write no more.
+#[cfg(not(feature = "simulation"))]
 impl Drop for Wal {
     fn drop(&mut self) {
         self.close();

@@ -4,9 +4,10 @@
 //! synced; a segment is sealed only when the next one is there, and used only after the one before it was sealed and
 //! synced.
 
+#[cfg(not(feature = "simulation"))]
+use std::thread;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread,
     time::Instant,
 };
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use crate::{
     Batch, Failure,
     batch::Record,
+    directory::Directory,
     format::{SEAL, SEGMENT_HEADER_BYTES, encode_record},
     log::Log,
     queue::{Group, Placed},
@@ -32,11 +34,18 @@ pub(crate) struct Writer {
     offset: u64,
     buffer: Vec<u8>,
     seal: Record,
+    /// Nobody else makes the next segment where there are no threads.
+    #[cfg(feature = "simulation")]
+    directory: Arc<Directory>,
 }
 
 impl Writer {
-    /// A writer that goes on at `offset` of `live`.
-    pub(crate) fn new(log: Arc<Log>, live: Arc<Segment>, offset: u64) -> Writer {
+    /// A writer that goes on at `offset` of `live`, in `directory`.
+    #[cfg_attr(
+        not(feature = "simulation"),
+        expect(unused_variables, reason = "only a simulated writer makes segments")
+    )]
+    pub(crate) fn new(log: Arc<Log>, directory: &Arc<Directory>, live: Arc<Segment>, offset: u64) -> Writer {
         let mut batch = Batch::new();
         batch.push_tagged(SEAL, Bytes::new());
         let seal = batch.records.remove(0);
@@ -46,32 +55,41 @@ impl Writer {
             offset,
             buffer: Vec::new(),
             seal,
+            #[cfg(feature = "simulation")]
+            directory: Arc::clone(directory),
         }
     }
 
     /// The thread's work: until the queue is closed and empty, or something fails.
+    #[cfg(not(feature = "simulation"))]
     pub(crate) fn run(mut self) {
         let _fuse = Fuse(Arc::clone(&self.log));
-        while let Some(Group { batches, dones }) = self.log.queue.take() {
-            let written = self.write(&batches);
-            match &written {
-                Ok(()) => {
-                    self.log.counters.groups.fetch_add(1, Relaxed);
-                    self.log.queue.forget(batches.len());
-                }
-                Err(failure) => self.log.fail(failure),
-            }
-            drop(batches);
-            for done in dones {
-                done(written.clone());
-            }
-            if written.is_err() {
+        while let Some(group) = self.log.queue.take() {
+            if self.serve(group).is_err() {
                 return;
             }
-            if self.buffer.capacity() > BUFFER_BYTES_KEPT {
-                self.buffer = Vec::new();
-            }
         }
+    }
+
+    /// Writes and syncs a group and tells those who wait for it.
+    pub(crate) fn serve(&mut self, group: Group) -> Result<(), Failure> {
+        let Group { batches, dones } = group;
+        let written = self.write(&batches);
+        match &written {
+            Ok(()) => {
+                self.log.counters.groups.fetch_add(1, Relaxed);
+                self.log.queue.forget(batches.len());
+            }
+            Err(failure) => self.log.fail(failure),
+        }
+        drop(batches);
+        for done in dones {
+            done(written.clone());
+        }
+        if self.buffer.capacity() > BUFFER_BYTES_KEPT {
+            self.buffer = Vec::new();
+        }
+        written
     }
 
     /// Writes and syncs a group, going on to the next segment where the positions do.
@@ -91,6 +109,8 @@ impl Writer {
     /// Seals the live segment and goes on to the next, which is there before the seal is: so recovery knows that behind a
     /// seal a segment that is not there was lost.
     fn rotate(&mut self) -> Result<(), Failure> {
+        #[cfg(feature = "simulation")]
+        self.log.supply.step(&self.log, &self.directory)?;
         let next = self.log.supply.take()?;
         let seal = self.seal.clone();
         self.encode(&seal, self.offset + self.buffer.len() as u64);
@@ -123,9 +143,11 @@ impl Writer {
     }
 }
 
+#[cfg(not(feature = "simulation"))]
 /// Fails the log when the writer panics (a `done` of the caller may), so that nobody waits for ever.
 struct Fuse(Arc<Log>);
 
+#[cfg(not(feature = "simulation"))]
 impl Drop for Fuse {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -170,7 +170,8 @@ impl Watcher {
 }
 
 /// What a response tells, by revision, in its order.
-fn told(response: &WatchResponse) -> Vec<Told> {
+#[must_use]
+pub fn told(response: &WatchResponse) -> Vec<Told> {
     let mut told: Vec<Told> = Vec::new();
     for event in &response.events {
         let Some(pair) = &event.kv else { continue };

@@ -71,10 +71,10 @@ fn files_are_small() {
 /// Clients of others, each a package by itself, whose dependencies are none of the workspace's business.
 const CLIENTS: &str = "tests/clients/";
 
-/// The one package that may be unsafe: it has the workspace's lints written out, but for that one.
-const UNSAFE: &str = "tests/powercut/preload/Cargo.toml";
+/// The packages that may be unsafe: they have the workspace's lints written out, but for that one.
+const UNSAFE: [&str; 2] = ["tests/powercut/preload/Cargo.toml", "tests/simulation/dice/Cargo.toml"];
 
-/// What the lints of [`UNSAFE`] must be.
+/// What the lints of each of [`UNSAFE`] must be.
 fn lints_but_unsafe(workspace: &str) -> String {
     let from = workspace.find("[workspace.lints.rust]").unwrap_or_default();
     let lints = workspace[from..].split("\n[profile").next().unwrap_or_default();
@@ -103,7 +103,7 @@ fn packages_share_lints_and_versions() {
             found.add(&path, 1, "is no member of the workspace");
         }
         let lints = match path.as_str() {
-            UNSAFE => lints_but_unsafe(&workspace),
+            path if UNSAFE.contains(&path) => lints_but_unsafe(&workspace),
             _ => "[lints]\nworkspace = true".to_owned(),
         };
         if !manifest.contains(&lints) {
@@ -158,8 +158,9 @@ fn scripts_are_used() {
     found.none();
 }
 
-/// Test programs that `make` runs elsewhere than among the quick ones: they need a built node, or a cluster.
-const SLOW_TESTS: [&str; 2] = ["blackbox", "scenarios"];
+/// Test programs that `make` runs elsewhere than among the quick ones: they need a built node, or a cluster, or members
+/// made for the simulation.
+const SLOW_TESTS: [&str; 3] = ["blackbox", "scenarios", "simulation"];
 
 #[test]
 fn every_test_program_is_run() {

@@ -21,9 +21,29 @@ use crate::seldom::Seldom;
 /// Pause after an error of the system that the next try would meet again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What connections are taken of.
+pub trait Accept {
+    /// A connection.
+    type Connection;
+
+    /// Waits for the next and says from where it comes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Connection, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Connection = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self).await
+    }
+}
+
 /// A socket that listens.
-pub struct Listening {
-    listener: TcpListener,
+pub struct Listening<L> {
+    listener: L,
     /// What is behind it, for the log.
     port: &'static str,
     spare: Option<File>,
@@ -31,17 +51,17 @@ pub struct Listening {
 }
 
 /// Who came.
-pub enum Arrival {
+pub enum Arrival<C> {
     /// A connection.
-    Connection(TcpStream, SocketAddr),
+    Connection(C, SocketAddr),
     /// Somebody who was turned away for want of descriptors.
     TurnedAway,
 }
 
-impl Listening {
+impl<L: Accept> Listening<L> {
     /// Takes connections of this socket; `port` names it in the log.
-    pub fn new(listener: TcpListener, port: &'static str) -> Listening {
-        Listening {
+    pub fn new(listener: L, port: &'static str) -> Self {
+        Self {
             listener,
             port,
             spare: spare(),
@@ -50,7 +70,7 @@ impl Listening {
     }
 
     /// Waits for the next. May be dropped and asked again: nobody is lost.
-    pub async fn next(&mut self) -> Arrival {
+    pub async fn next(&mut self) -> Arrival<L::Connection> {
         loop {
             match self.listener.accept().await {
                 Ok((tcp, from)) => return Arrival::Connection(tcp, from),

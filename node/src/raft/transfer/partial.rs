@@ -7,7 +7,7 @@
 //! Must keep true: at most one such file stays, and none that is no newer than a whole snapshot; one transfer writes at a
 //! time.
 
-use std::fs::{self, File};
+use kvorum_files::{self as fs, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -115,7 +115,7 @@ impl Partial {
         let path = dir.join(name_of(head.meta.last_log_id, &head.content));
         remove(dir, |_, other| other != path)?;
         faults::pass("transfer::create")?;
-        let file = File::options()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use openraft::raft::SnapshotResponse;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::partial::{self, Partial, Turn};
 use super::{Head, PIECE_BYTES, Reply, SIGN, SILENCE_MAX};
-use crate::disk;
 use crate::raft::snapshots::{self, SnapshotDir, SnapshotFile};
 use crate::raft::{Types, frame};
+use crate::{background, disk};
 
 /// How long a sender that was refused may go on talking: it hears of it when it has been heard.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -196,5 +195,5 @@ async fn signing<W: AsyncWrite + Unpin, T>(writer: &mut W, sign: &Reply, work: i
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
+    background::run(work).await.map_err(io::Error::other)?
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use openraft::raft::SnapshotResponse;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Head, PIECE_BYTES, Reply, SIGN, SILENCE_MAX};
+use crate::background;
 use crate::raft::peer_counts::PeerCount;
 use crate::raft::snapshots::SnapshotFile;
 use crate::raft::{Types, frame};
@@ -225,7 +225,7 @@ async fn write<W: AsyncWrite + Unpin>(
         piece.resize(bytes, 0);
         let file = Arc::clone(&file.file);
         let read = move || file.read_exact_at(&mut piece, at).map(|()| piece);
-        piece = spawn_blocking(read).await.map_err(io::Error::other)??;
+        piece = background::run(read).await.map_err(io::Error::other)??;
         writer.write_all(&piece).await?;
         count.snapshot_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         at += bytes as u64;
