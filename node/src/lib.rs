@@ -13,6 +13,8 @@
 //! | `lease` | the lease clock, keepalives in batches, the end of what has expired |
 //! | `watch` | who is told of which event: the hub, its feed, and a session for each stream of watches |
 //! | `raft`, `sled_engine`, `recovery`, `fatal` | consensus, the engine behind the state, what to believe at start |
+//! | `net`, `background` | the network between members, and work that blocks: the system's, or a simulation's |
+//! | `simulation` | what stands for the system in a simulated member (`tests/simulation`); not in a real one |
 //! | `check` | a data directory looked at, and what a node would do with it |
 //! | `restore` | a data directory for a new cluster, made of a backup |
 //!
