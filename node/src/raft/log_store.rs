@@ -297,15 +297,16 @@ impl RaftLogStorage<Types> for LogStore {
             return Ok(());
         }
         #[cfg(feature = "simulation")]
-        {
+        if crate::simulation::faults::is(crate::simulation::faults::Fault::VoteForgotten) {
+            self.picture().log.set_vote(vote);
             crate::simulation::ledger::voted(self.shared.wal.recovery().log_id, &vote);
-            if crate::simulation::faults::is(crate::simulation::faults::Fault::VoteForgotten) {
-                self.picture().log.set_vote(vote);
-                return Ok(());
-            }
+            return Ok(());
         }
         self.write(|_| vec![Record::Vote(vote)], |log, _| log.set_vote(vote))
-            .await
+            .await?;
+        #[cfg(feature = "simulation")]
+        crate::simulation::ledger::voted(self.shared.wal.recovery().log_id, &vote);
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<EntryId>) -> Result<(), io::Error> {

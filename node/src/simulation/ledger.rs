@@ -10,7 +10,8 @@ static VOTES: Mutex<BTreeMap<(u64, u64), u64>> = Mutex::new(BTreeMap::new());
 static TWICE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static INSTALLED: AtomicU64 = AtomicU64::new(0);
 
-/// A member, known by its log, is about to give this vote.
+/// A member, known by its log, has this vote on disk and is about to give it. One that its disk did not take before the
+/// power went was given to nobody.
 pub(crate) fn voted(log_id: u64, vote: &Vote) {
     // That it follows another leader than the one it voted for is no second vote.
     if vote.committed {

@@ -184,10 +184,13 @@ impl Cluster<'_> {
                 if self.down.contains_key(&member) || self.cutting.contains_key(&member) {
                     return;
                 }
-                disk(&name(member)).cut();
-                self.sim.crash(name(member));
-                disk(&name(member)).go_on();
-                self.down.insert(member, at + faults::lasts());
+                self.end(member);
+            }
+            Event::Stop(member) => {
+                if self.down.contains_key(&member) || self.cutting.contains_key(&member) {
+                    return;
+                }
+                self.record.stopping().insert(member, false);
             }
             Event::Cut(links) if self.links.is_free() && !links.is_empty() => {
                 self.links.cut(&self.sim, links, at + faults::lasts());
@@ -228,6 +231,10 @@ impl Cluster<'_> {
                 self.power_down(member, silent);
             }
         }
+        let stopped: Vec<usize> = (0..self.plan.members)
+            .filter(|member| self.record.stopping().get(member) == Some(&true))
+            .collect();
+        stopped.into_iter().for_each(|member| self.end(member));
         self.links.pass(&self.sim, false);
         let back: Vec<usize> = self
             .down
@@ -244,12 +251,24 @@ impl Cluster<'_> {
         true
     }
 
+    /// A process is no more; its disk is as it left it.
+    fn end(&mut self, member: usize) {
+        disk(&name(member)).cut();
+        self.sim.crash(name(member));
+        disk(&name(member)).go_on();
+        self.record.stopping().remove(&member);
+        self.cutting.remove(&member);
+        self.down.insert(member, self.now() + faults::lasts());
+        self.record.event(&format!("{} ends at {:?}", name(member), self.now()));
+    }
+
     fn power_down(&mut self, member: usize, silent: bool) {
         if silent {
             self.links.silence(&self.sim, member);
         }
         self.sim.crash(name(member));
         disk(&name(member)).restore();
+        self.record.stopping().remove(&member);
         self.down.insert(member, self.now() + faults::lasts());
         self.record
             .event(&format!("the power of {} is gone at {:?}", name(member), self.now()));
@@ -261,6 +280,7 @@ fn kind(event: &Event) -> &'static str {
         Event::PowerCut { members, .. } if members.len() == 1 => "power-cut-of-one",
         Event::PowerCut { .. } => "power-cut-of-several",
         Event::Kill(_) => "kill",
+        Event::Stop(_) => "stop",
         Event::Cut(_) => "links-cut",
         Event::Hold(..) => "link-held",
     }

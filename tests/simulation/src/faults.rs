@@ -46,6 +46,8 @@ pub(crate) enum Event {
     PowerCut { members: Vec<usize>, silent: bool },
     /// One process ends; what it wrote stays.
     Kill(usize),
+    /// One process is told to stop, and does so in order.
+    Stop(usize),
     /// What is sent from the first to the second does not arrive.
     Cut(Vec<(usize, usize)>),
     /// What two send each other is held back.
@@ -89,7 +91,8 @@ pub(crate) fn draw(members: usize) -> Event {
             members: (0..members).collect(),
             silent,
         },
-        40..55 => Event::Kill(one(members)),
+        40..50 => Event::Kill(one(members)),
+        50..55 => Event::Stop(one(members)),
         55..68 => {
             let alone = one(members);
             Event::Cut(links(members, |from, to| (from == alone) != (to == alone)))

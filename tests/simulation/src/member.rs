@@ -36,6 +36,8 @@ const LOOK_MS: u64 = 100;
 const SNAPSHOT_MS: u64 = 800;
 /// History is thrown away as often.
 const COMPACTION_MS: u64 = 1_500;
+/// A leader gives its place to another as often as this, in milliseconds.
+const TRANSFER_MS: u64 = 2_500;
 /// What watchers are not yet told is kept, and so many revisions before it.
 const KEPT: i64 = 10;
 
@@ -89,7 +91,16 @@ pub(crate) async fn run(number: usize, life: u32, plan: Plan, record: Arc<Record
     tokio::spawn(lease::run(member.clone(), service.clone(), Arc::clone(&record)));
     tokio::spawn(snapshots(service.clone(), Arc::clone(&record)));
     tokio::spawn(compactions(plan.members, service.clone(), Arc::clone(&record)));
+    tokio::spawn(transfers(plan.members, service.clone(), Arc::clone(&record)));
     look(number, &service, &record).await;
+    service.hand_over().await;
+    service.end_streams();
+    service.shutdown().await;
+    if !disk(&member).is_cut() {
+        record.stopping().insert(number, true);
+        record.count("stops-in-order", 1);
+    }
+    pending().await
 }
 
 async fn start(number: usize, plan: Plan) -> anyhow::Result<Service> {
@@ -191,9 +202,22 @@ async fn compactions(members: usize, service: Service, record: Arc<Record>) {
     }
 }
 
-/// Asks the member again and again how it is.
+/// Has another lead from time to time.
+async fn transfers(members: usize, service: Service, record: Arc<Record>) {
+    while !record.is_stopped() {
+        sleep(Duration::from_millis(TRANSFER_MS + dice::below(TRANSFER_MS))).await;
+        let request = pb::MoveLeaderRequest {
+            target_id: 1 + dice::below(members as u64),
+        };
+        if service.leads_in_term().is_some() && service.move_leader_to(&Caller::default(), request).await.is_ok() {
+            record.count("transfers", 1);
+        }
+    }
+}
+
+/// Asks the member again and again how it is, until it is to stop.
 async fn look(number: usize, service: &Service, record: &Record) {
-    loop {
+    while !record.stopping().contains_key(&number) {
         sleep(Duration::from_millis(LOOK_MS)).await;
         if disk(&name(number)).is_cut() {
             continue;

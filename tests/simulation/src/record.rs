@@ -28,6 +28,8 @@ pub(crate) struct Record {
     counts: Mutex<BTreeMap<String, u64>>,
     digest: Mutex<u64>,
     stopped: AtomicBool,
+    /// Members that are to stop in order, and whether they have.
+    stopping: Mutex<BTreeMap<usize, bool>>,
     /// When the faults ended, in nanoseconds; zero before.
     healed: AtomicI64,
 }
@@ -82,6 +84,7 @@ impl Record {
             counts: Mutex::default(),
             digest: Mutex::new(FNV.0),
             stopped: AtomicBool::new(false),
+            stopping: Mutex::default(),
             healed: AtomicI64::new(0),
         }
     }
@@ -111,6 +114,11 @@ impl Record {
     /// Notes what must not be.
     pub(crate) fn wrong(&self, checker: &str, text: String) {
         self.violations.note::<()>(checker, Err(Violation(text)));
+    }
+
+    /// Members that are to stop in order, and whether they have.
+    pub(crate) fn stopping(&self) -> MutexGuard<'_, BTreeMap<usize, bool>> {
+        held(&self.stopping)
     }
 
     pub(crate) fn watched(&self) -> MutexGuard<'_, Watched> {
