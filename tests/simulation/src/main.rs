@@ -8,7 +8,7 @@
 //! Must keep true: a seed gives the whole run, bit for bit; a process runs one cluster, so that nothing of another one,
 //! not even a counter in a library, is left to it.
 //!
-//! What is real in such a cluster and what is not, `docs/decisions/0016-a-simulated-cluster.md` tells.
+//! What is real in such a cluster and what is not, `docs/decisions/0017-a-simulated-cluster.md` tells.
 
 #![allow(clippy::print_stdout, reason = "what was found is the program's answer")]
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kvorum::auth::Believer;
 use kvorum::config::{AuthSettings, Space, TokenSettings};
+use kvorum::held;
 use kvorum::identity::Identity;
 use kvorum::identity::file::{self, Found};
 use kvorum::raft::MemberNode;
@@ -28,6 +29,8 @@ use crate::{lease, watcher};
 
 /// The port for other members.
 const PORT: u16 = 2380;
+/// Bytes held for clients: more than the few here ever have.
+const HELD_BYTES_MAX: u64 = 64 << 20;
 /// The cluster.
 const CLUSTER_ID: u64 = 0xc1;
 /// Between two looks at a member, in milliseconds.
@@ -144,6 +147,7 @@ async fn start(number: usize, plan: Plan) -> anyhow::Result<Service> {
         managed: false,
         limits: kvorum_store::validate::Limits::default(),
         progress_interval: Duration::from_mins(10),
+        held: held::Held::new(HELD_BYTES_MAX, HELD_BYTES_MAX),
         founders: founders.collect(),
         version: kvorum::VERSION,
     };
