@@ -18,6 +18,7 @@ use kvorum_faults::{self as faults, sized, small};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::{Content, Head};
+use crate::disk;
 use crate::raft::EntryId;
 use crate::raft::snapshots::{self, SnapshotFile};
 
@@ -210,8 +211,8 @@ fn remove(dir: &Path, which: impl Fn(Option<EntryId>, &Path) -> bool) -> io::Res
             .and_then(|stem| stem.rsplit_once('-'))
             .and_then(|(position, _)| snapshots::position_in(position));
         if position.is_none_or(|position| which(position, &path)) {
-            faults::pass("transfer::remove")?;
-            fs::remove_file(&path)?;
+            let removed = faults::pass("transfer::remove").and_then(|()| fs::remove_file(&path));
+            removed.map_err(|error| disk::naming(&path, &error))?;
         }
     }
     Ok(())
