@@ -10,7 +10,8 @@ use std::process::Command;
 
 use kvorum_tests::seed;
 
-/// Clusters of an ordinary run.
+/// Clusters of an ordinary run: the same ones each time, so that it tells of the change under test. Others are tried by
+/// `tests/scripts/simulation`.
 const SEEDS: usize = 5;
 /// A deliberate fault must be noticed by this seed, counted from one; each was by the second when this was written.
 const NOTICED_BY: u64 = 15;
@@ -27,11 +28,8 @@ fn run(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn clusters_keep_their_promises() {
-    let (_, seed) = seed::generator("simulation");
     let count = seed::count("KVORUM_SIMULATION_SEEDS", SEEDS);
-    // Room for as many seeds as follow.
-    let from = seed.min(u64::MAX - count as u64);
-    let (good, said) = run(&["many", &from.to_string(), &count.to_string()]);
+    let (good, said) = run(&["many", "1", &count.to_string()]);
     println!("{said}");
     assert!(good, "{said}");
 }
