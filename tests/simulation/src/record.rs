@@ -57,10 +57,17 @@ pub(crate) struct Report {
     pub(crate) held: Held,
 }
 
-/// The time of the simulation, in nanoseconds.
+/// The time of the simulation, in nanoseconds, and never the same or an earlier one than was told before: within a step
+/// turmoil runs one host after the other, each on its own clock, and what one did first may have the later time. What
+/// happened before what is a matter of the order in which it was done.
 pub(crate) fn now() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
     let elapsed = turmoil::sim_elapsed().unwrap_or_default();
-    i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
+    let elapsed = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+    // One thread runs all hosts.
+    let now = elapsed.max(LAST.load(Relaxed) + 1);
+    LAST.store(now, Relaxed);
+    now
 }
 
 /// The time of the simulation.
